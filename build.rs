@@ -1,0 +1,2 @@
+//! Builds the header.
+fn main() {}

@@ -1,0 +1,84 @@
+//! Time inside the process: monotonic, and after a suspend the later of monotonic and wall clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment on a [`Clock`], in milliseconds since its origin. Never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment `wait` later.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(millis(wait)))
+    }
+
+    /// How long from now (`self`) until `later`; zero when that is past.
+    #[must_use]
+    pub fn until(self, later: Moment) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// A duration in whole milliseconds, saturating.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The clock of one core.
+#[derive(Debug)]
+pub struct Clock {
+    started: Instant,
+    started_wall: SystemTime,
+    latest: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { started: Instant::now(), started_wall: SystemTime::now(), latest: AtomicU64::new(0) }
+    }
+}
+
+impl Clock {
+    /// Now. While a computer is suspended the monotonic clock may stand still, so the wall clock counts when it is
+    /// ahead; a wall clock that was set back changes nothing.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        let monotonic = self.started.elapsed();
+        let wall = self.started_wall.elapsed().unwrap_or_default();
+        let now = millis(monotonic.max(wall));
+        Moment(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// Seconds since 1970 by the wall clock, for what is shown to people.
+    #[must_use]
+    pub fn unix_s(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// A moment of this clock as seconds since 1970.
+    #[must_use]
+    pub fn unix_s_at(&self, moment: Moment) -> i64 {
+        let now = self.now();
+        let ahead = i64::try_from(now.until(moment).as_secs()).unwrap_or(i64::MAX);
+        let behind = i64::try_from(moment.until(now).as_secs()).unwrap_or(i64::MAX);
+        self.unix_s().saturating_add(ahead).saturating_sub(behind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_goes_back() {
+        let clock = Clock::default();
+        let first = clock.now();
+        assert!(clock.now() >= first);
+        assert_eq!(first.after(Duration::from_secs(2)).0, first.0 + 2000);
+        assert_eq!(first.after(Duration::from_secs(2)).until(first), Duration::ZERO);
+    }
+}

@@ -1,0 +1,12 @@
+//! What every layer stands on: statuses, reports of failure, limits, the clock, values.
+
+pub mod clock;
+pub mod limits;
+pub mod report;
+pub mod status;
+pub mod value;
+
+pub use clock::{Clock, Moment};
+pub use report::{Report, ServiceWords};
+pub use status::Status;
+pub use value::Value;

@@ -1,0 +1,13 @@
+//! Connects a print server to Microsoft Exchange Online: sign-in by device code, OAuth 2.0 tokens, mail out and in.
+//!
+//! The product is the C ABI (`include/myq_exchange_online.h`); everything below it is safe Rust without `unsafe`.
+//! Data flows one way: host → [`ffi`] → [`connector`] → [`identity`] / [`protocol`] / [`mime`] / [`store`] → [`net`].
+//! `identity`, `protocol` and `mime` take bytes and a time and give bytes and events; they hold no socket.
+
+#[cfg(panic = "abort")]
+compile_error!("a panic must unwind to the C boundary: build with panic = \"unwind\"");
+
+pub mod base;
+pub mod identity;
+pub mod mime;
+pub mod protocol;

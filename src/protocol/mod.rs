@@ -1,0 +1,1 @@
+//! The mail conversations, as state machines without sockets.

@@ -8,6 +8,14 @@
 compile_error!("a panic must unwind to the C boundary: build with panic = \"unwind\"");
 
 pub mod base;
+pub mod connector;
+mod error;
+pub mod explain;
+pub mod ffi;
 pub mod identity;
 pub mod mime;
+pub mod net;
 pub mod protocol;
+pub mod store;
+
+pub use error::Error;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Status;
 
 /// A failure in the words of an administrator.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// The status that crosses the ABI.
     pub status: Status,
@@ -26,7 +26,8 @@ pub struct Report {
 }
 
 /// The service's own words, for its support and for a search box.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ServiceWords {
     /// The OAuth error (`invalid_grant`), RFC 6749 section 5.2.
     #[serde(skip_serializing_if = "Option::is_none")]

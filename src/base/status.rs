@@ -22,6 +22,12 @@ macro_rules! statuses {
                 match self { $(Status::$variant => $code,)+ }
             }
 
+            /// The status of a number, as a store or another process wrote it.
+            #[must_use]
+            pub fn from_code(code: i32) -> Option<Self> {
+                Self::ALL.iter().copied().find(|status| status.code() == code)
+            }
+
             /// The name of the constant in the header.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -156,4 +162,16 @@ statuses! {
 
     /// A fault of this library; the log has more.
     Internal = -900, "MXO_E_INTERNAL";
+}
+
+impl serde::Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(self.code())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Status {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from_code(i32::deserialize(deserializer)?).unwrap_or(Self::Internal))
+    }
 }

@@ -1,1 +1,4 @@
 //! The mail conversations, as state machines without sockets.
+
+pub mod sasl;
+pub mod smtp;

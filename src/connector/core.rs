@@ -1,0 +1,267 @@
+//! What the connectors of one directory share: runtime, store, caches, connections. A second host in the same process
+//! that opens the same directory gets the same core.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
+use rustls::ClientConfig;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use super::sign_in::RunningSignIn;
+use super::smtp::Connection;
+use super::tokens::TokenCache;
+use super::{Connector, Event, Level, Options, UseError, courier, lock};
+use crate::Error;
+use crate::base::{Clock, limits};
+use crate::identity::cloud::Cloud;
+use crate::net::{HttpClient, tls};
+use crate::store::{MemoryStore, Store, System};
+
+/// Threads that run the work; callbacks and the store's calls have others, which come and go.
+const WORKERS: usize = 2;
+/// Most threads for callbacks and the store's calls.
+const BLOCKING_THREADS: usize = 128;
+
+/// The shared part of connectors.
+pub struct Core {
+    options: Options,
+    /// Time inside the process.
+    pub clock: Clock,
+    /// Ends everything that belongs to no connector alone.
+    pub stop: CancellationToken,
+    store: Arc<dyn Store>,
+    handle: Handle,
+    runtime: Mutex<Option<Runtime>>,
+    connectors: Mutex<Vec<Weak<Connector>>>,
+    systems: Mutex<HashMap<String, Arc<LiveSystem>>>,
+    changes: (Mutex<u64>, Condvar),
+}
+
+/// What is held in memory for a system: caches, its connection, its running sign-in.
+#[derive(Default)]
+pub struct LiveSystem {
+    network: OnceCell<Network>,
+    /// The access token, and the one refresh at a time.
+    pub token: TokenCache,
+    /// The kept SMTP connection.
+    pub smtp: tokio::sync::Mutex<Option<Connection>>,
+    /// The sign-in that runs in this process.
+    pub sign_in: Mutex<Option<RunningSignIn>>,
+}
+
+/// The network as a system sees it.
+#[derive(Clone)]
+pub struct Network {
+    /// For all connections.
+    pub tls: Arc<ClientConfig>,
+    /// For the identity service.
+    pub http: Arc<HttpClient>,
+}
+
+/// The cores of this process by directory, with the number of their connectors.
+static CORES: Mutex<Vec<(PathBuf, Arc<Core>, usize)>> = Mutex::new(Vec::new());
+
+impl Core {
+    /// The core of a directory, or a private one.
+    pub(super) fn enter(options: Options) -> Result<Arc<Self>, Error> {
+        let Some(directory) = options.data_directory.clone() else { return Self::create(options) };
+        let directory = directory.canonicalize().unwrap_or(directory);
+        let mut cores = lock(&CORES);
+        if let Some((_, core, opens)) = cores.iter_mut().find(|(path, ..)| *path == directory) {
+            if let Some(field) = core.options.difference(&options) {
+                return Err(UseError::Argument {
+                    parameter: "options_json",
+                    field: Some(field.to_owned()),
+                    reason: "this directory is open in this process with another value".to_owned(),
+                }
+                .into());
+            }
+            *opens += 1;
+            return Ok(Arc::clone(core));
+        }
+        let core = Self::create(options)?;
+        cores.push((directory, Arc::clone(&core), 1));
+        Ok(core)
+    }
+
+    fn create(options: Options) -> Result<Arc<Self>, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("mxo")
+            .enable_all()
+            .build()
+            .map_err(|_| UseError::Limit { what: "threads in this process" })?;
+        Ok(Arc::new(Self {
+            options,
+            clock: Clock::default(),
+            stop: CancellationToken::new(),
+            store: Arc::new(MemoryStore::default()),
+            handle: runtime.handle().clone(),
+            runtime: Mutex::new(Some(runtime)),
+            connectors: Mutex::default(),
+            systems: Mutex::default(),
+            changes: (Mutex::new(0), Condvar::new()),
+        }))
+    }
+
+    pub(super) fn join(&self, connector: &Arc<Connector>) {
+        let mut connectors = lock(&self.connectors);
+        connectors.retain(|known| known.strong_count() > 0);
+        connectors.push(Arc::downgrade(connector));
+    }
+
+    /// A connector was closed; with the last one everything ends.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let mut cores = lock(&CORES);
+        if let Some(index) = cores.iter().position(|(_, core, _)| Arc::ptr_eq(core, self)) {
+            if let Some((_, _, opens)) = cores.get_mut(index)
+                && *opens > 1
+            {
+                *opens -= 1;
+                return;
+            }
+            cores.swap_remove(index);
+        }
+        drop(cores);
+        self.shut_down();
+    }
+
+    fn shut_down(&self) {
+        self.stop.cancel();
+        let runtime = lock(&self.runtime).take();
+        let Some(runtime) = runtime else { return };
+        let patience = limits::CLOSE / 3;
+        if courier::is_in_callback() {
+            // A thread cannot join itself: another one waits for this one.
+            let ended = std::thread::Builder::new().name("mxo-close".to_owned());
+            let _ = ended.spawn(move || runtime.shutdown_timeout(patience));
+        } else {
+            runtime.shutdown_timeout(patience);
+        }
+    }
+
+    /// The options it was opened with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The runtime's handle.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Runs a task on the library's threads.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(task));
+    }
+
+    /// The store, from a thread that may block.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Something in the store, from a task.
+    pub async fn in_store<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&dyn Store) -> Result<T, crate::store::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = Arc::clone(&self.store);
+        let done = self.handle.spawn_blocking(move || act(&*store)).await;
+        done.map_err(|_| UseError::Closed)?.map_err(Error::from)
+    }
+
+    /// A system of the store.
+    pub fn system(&self, system_id: &str) -> Result<System, Error> {
+        let found = self.store.system(system_id)?;
+        Ok(found.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.to_owned() })?)
+    }
+
+    /// What is held in memory for a system.
+    #[must_use]
+    pub fn live(&self, system_id: &str) -> Arc<LiveSystem> {
+        Arc::clone(lock(&self.systems).entry(system_id.to_owned()).or_default())
+    }
+
+    /// Forgets what is held in memory for a system, and ends its sign-in.
+    pub fn forget(&self, system_id: &str, why: &'static str) {
+        let live = lock(&self.systems).remove(system_id);
+        if let Some(live) = live
+            && let Some(running) = lock(&live.sign_in).as_ref()
+        {
+            running.cancel(why);
+        }
+    }
+
+    /// The network for a system of this cloud.
+    pub fn network(&self, live: &LiveSystem, cloud: &Cloud) -> Result<Network, Error> {
+        let network = live.network.get_or_try_init(|| {
+            let tls = tls::configuration(self.options.tls_roots, cloud.ca_file.as_deref())?;
+            let http = Arc::new(HttpClient::new(&tls, &self.options.proxy)?);
+            Ok::<_, crate::net::Error>(Network { tls, http })
+        })?;
+        Ok(network.clone())
+    }
+
+    /// Gives an event to the subscriptions of all connectors.
+    pub fn publish(&self, event: &Event) {
+        self.each_connector(|connector| connector.publish(event));
+    }
+
+    /// Gives a line to the loggers of all connectors.
+    pub fn log(&self, level: Level, text: &str) {
+        self.each_connector(|connector| connector.log(level, text));
+    }
+
+    fn each_connector(&self, act: impl Fn(&Connector)) {
+        let connectors: Vec<_> = lock(&self.connectors).iter().filter_map(Weak::upgrade).collect();
+        connectors.iter().for_each(|connector| act(connector));
+    }
+
+    /// Wakes who waits for a change in the store.
+    pub fn wake(&self) {
+        *lock(&self.changes.0) += 1;
+        self.changes.1.notify_all();
+    }
+
+    /// Looks until it sees something, anew at each change; `None` as time means for ever, as result that time ran out.
+    pub fn wait_for<T>(
+        &self,
+        time: Option<Duration>,
+        mut look: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        /// A change by another process wakes nobody: look again after this long.
+        const LOOK_AGAIN: Duration = Duration::from_millis(250);
+        let until = time.and_then(|time| Instant::now().checked_add(time));
+        loop {
+            let seen = *lock(&self.changes.0);
+            if let Some(found) = look()? {
+                return Ok(Some(found));
+            }
+            let left = until.map_or(LOOK_AGAIN, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let changes = lock(&self.changes.0);
+            if *changes == seen {
+                drop(self.changes.1.wait_timeout(changes, left.min(LOOK_AGAIN)));
+            }
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+}

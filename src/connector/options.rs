@@ -1,0 +1,88 @@
+//! The options of a connector. Schema: `docs/schema/connector-options.schema.json`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::UseError;
+use crate::net::tls::Roots;
+
+/// The options.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Where everything durable is kept, shared by all processes that open it. Without it nothing is kept, and nothing
+    /// is shared.
+    pub data_directory: Option<PathBuf>,
+    /// Which certificate authorities are trusted.
+    pub tls_roots: Roots,
+    /// `system`, `none`, or the address of an HTTP proxy.
+    pub proxy: String,
+    /// The name that this server gives itself in EHLO: its DNS name. Without it, its address.
+    pub client_name: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { data_directory: None, tls_roots: Roots::default(), proxy: "system".to_owned(), client_name: None }
+    }
+}
+
+impl Options {
+    /// Reads options; an unknown one is refused and named.
+    pub fn from_json(text: &str) -> Result<Self, UseError> {
+        let wrong = |field: &str, reason: String| UseError::Argument {
+            parameter: "options_json",
+            field: Some(field.to_owned()),
+            reason,
+        };
+        let options: Self = serde_json::from_str(text).map_err(|error| wrong("", error.to_string()))?;
+        let is_proxy = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        if !matches!(options.proxy.as_str(), "system" | "none") && !is_proxy(&options.proxy) {
+            return Err(wrong("proxy", "must be \"system\", \"none\" or an http address".to_owned()));
+        }
+        if options.data_directory.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(wrong("data_directory", "must be an absolute path".to_owned()));
+        }
+        if options.client_name.as_deref().is_some_and(|name| !is_client_name(name)) {
+            return Err(wrong("client_name", "must be a DNS name".to_owned()));
+        }
+        Ok(options)
+    }
+
+    /// The first option in which two differ.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let Self { data_directory, tls_roots, proxy, client_name } = self;
+        [
+            ("data_directory", *data_directory == other.data_directory),
+            ("tls_roots", *tls_roots == other.tls_roots),
+            ("proxy", *proxy == other.proxy),
+            ("client_name", *client_name == other.client_name),
+        ]
+        .into_iter()
+        .find_map(|(name, same)| (!same).then_some(name))
+    }
+}
+
+/// RFC 5321 section 4.1.1.1: a domain.
+fn is_client_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_wrong_options_are_named() {
+        let refused = |json: &str| Options::from_json(json).unwrap_err().to_string();
+        assert!(refused(r#"{"colour": 1}"#).contains("colour"));
+        assert!(refused(r#"{"proxy": "ftp://x"}"#).contains("proxy"));
+        assert!(refused(r#"{"data_directory": "relative"}"#).contains("data_directory"));
+        assert!(refused(r#"{"client_name": "a b"}"#).contains("client_name"));
+        assert!(refused("[").contains("options_json"));
+        assert_eq!(Options::from_json("{}").unwrap(), Options::default());
+    }
+}

@@ -1,0 +1,170 @@
+//! Sending mail: compose, log in, hand over, and say truthfully what became of it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use super::core::LiveSystem;
+use super::smtp::{Connection, Delivered, OpenError, Patience};
+use super::tokens::{AccessToken, Need};
+use super::{Core, Level, Operation, Success};
+use crate::Error;
+use crate::base::{Report, Status};
+use crate::mime::{Composed, Mail, compose};
+use crate::protocol::sasl;
+use crate::protocol::smtp::Refusal;
+use crate::store::System;
+
+/// The connection ended between the final dot and its answer.
+#[must_use]
+pub fn unknown() -> Error {
+    Report::new(
+        Status::SendUnknown,
+        "The connection ended after the whole mail was handed over and before the server answered.",
+    )
+    .remedy("The mail may have been sent. Look in the mailbox's Sent Items before sending it again.")
+    .into()
+}
+
+/// Sends a mail now.
+pub async fn send(
+    core: Arc<Core>,
+    system_id: String,
+    mail: Mail,
+    time: Option<Duration>,
+    operation: Arc<Operation>,
+) -> Result<Success, Error> {
+    let patience =
+        Patience { until: time.and_then(|time| Instant::now().checked_add(time)), cancel: operation.cancel.clone() };
+    let id = system_id.clone();
+    let system = core.in_store(move |store| store.system(&id)).await?;
+    let system = system.ok_or_else(|| super::UseError::NotFound { what: "system", id: system_id.clone() })?;
+    let token = patience.wait(core.access_token(&system_id, Need::default())).await??;
+    let sender = system.settings.sender.clone().unwrap_or_else(|| token.login_name.clone());
+    let composing = core.handle().spawn_blocking(move || compose(&mail, Some(&sender), SystemTime::now()));
+    let composed = patience.wait(composing).await?.map_err(|_| Error::Internal("composing failed"))??;
+
+    let live = core.live(&system_id);
+    let mut kept = patience.wait(live.smtp.lock()).await?;
+    let job = Job { core: &core, system: &system, live: &live, mail: &composed, operation: &operation };
+    let delivered = job.deliver(&mut kept, token, &patience).await;
+    drop(kept);
+    let delivered = delivered?;
+    let report = told(&composed, &delivered);
+    match delivered.outcome {
+        Ok(accepted) => {
+            let partial = delivered.recipients.iter().any(Result::is_err);
+            core.log(Level::Info, &format!("sent {}: {}", composed.message_id, accepted.reply.text()));
+            Ok(Success { status: if partial { Status::Partial } else { Status::Ok }, value: Arc::new(report.into()) })
+        }
+        Err(refusal) => {
+            core.log(Level::Warning, &format!("{} was refused: {}", composed.message_id, refusal.report.message));
+            Err(refusal.report.into())
+        }
+    }
+}
+
+/// One mail on its way.
+struct Job<'a> {
+    core: &'a Arc<Core>,
+    system: &'a System,
+    live: &'a LiveSystem,
+    mail: &'a Composed,
+    operation: &'a Operation,
+}
+
+impl Job<'_> {
+    /// Over the kept connection if there is a good one. One that turns out to be dead before anything can have been
+    /// taken is replaced, once.
+    async fn deliver(
+        &self,
+        kept: &mut Option<Connection>,
+        token: AccessToken,
+        patience: &Patience,
+    ) -> Result<Delivered, Error> {
+        if let Some(mut connection) = kept.take()
+            && connection.is_fresh(self.core.clock.now()).await
+        {
+            let delivered = connection.deliver(self.core, self.mail, self.operation, patience).await;
+            if connection.is_ready() {
+                *kept = Some(connection);
+                return delivered;
+            }
+            match delivered {
+                Err(error) if connection.is_not_sent() && is_of_the_connection(&error) => {
+                    self.core.log(Level::Debug, "the kept SMTP connection was dead; connecting anew");
+                }
+                other => return other,
+            }
+        }
+        let mut connection = open(self.core, self.system, self.live, token, patience).await?;
+        let delivered = connection.deliver(self.core, self.mail, self.operation, patience).await;
+        if connection.is_ready() {
+            *kept = Some(connection);
+        }
+        delivered
+    }
+}
+
+/// Whether the failure is that of a connection which the server had given up.
+fn is_of_the_connection(error: &Error) -> bool {
+    match error {
+        Error::Net(_) | Error::Smtp(_) => true,
+        Error::Told(report) => report.service.smtp_code == Some(421),
+        Error::Use(_)
+        | Error::Identity(_)
+        | Error::Sasl(_)
+        | Error::Mime(_)
+        | Error::Store(_)
+        | Error::Internal(_)
+        | Error::Panicked(_) => false,
+    }
+}
+
+/// Connects and logs in. A token that the server refuses is replaced once; then the refusal stands.
+pub(super) async fn open(
+    core: &Arc<Core>,
+    system: &System,
+    live: &LiveSystem,
+    token: AccessToken,
+    patience: &Patience,
+) -> Result<Connection, Error> {
+    let app = system.app()?;
+    let network = core.network(live, &app.cloud)?;
+    let response = |token: &AccessToken| sasl::xoauth2(&token.login_name, &token.token);
+    let refusal = match Connection::open(core, &network, &app.cloud.smtp, response(&token)?, patience).await {
+        Err(OpenError::Login(refusal)) if refusal.report.status == Status::LoginRefused => refusal,
+        other => return other.map_err(Error::from),
+    };
+    let refused = Some(token.token);
+    let need = Need { refused, ..Need::default() };
+    let Ok(token) = patience.wait(core.access_token(&system.id, need)).await? else {
+        return Err(refusal.report.into());
+    };
+    Ok(Connection::open(core, &network, &app.cloud.smtp, response(&token)?, patience).await?)
+}
+
+/// The report of a mail: what became of each recipient, and what the server said.
+fn told(mail: &Composed, delivered: &Delivered) -> Json {
+    let recipients = mail.envelope.to().iter().zip(&delivered.recipients).map(|(address, outcome)| match outcome {
+        Ok(()) => json!({"address": address.to_string(), "accepted": true}),
+        Err(Refusal { report, .. }) => json!({
+            "address": address.to_string(), "accepted": false, "error": report.to_json(),
+            "reply": report.service.text, "enhanced_code": report.service.enhanced_code,
+        }),
+    });
+    let accepted = delivered.outcome.as_ref().ok();
+    json!({
+        "message_id": mail.message_id,
+        "server_message_id": accepted.and_then(|accepted| accepted.message_id.clone()),
+        "reply_code": accepted.map(|accepted| accepted.reply.code()),
+        "enhanced_code": accepted.and_then(|accepted| accepted.reply.enhanced_code()),
+        "reply": accepted.map(|accepted| accepted.reply.text()),
+        "size": mail.bytes.len(),
+        "accepted": delivered.recipients.iter().filter(|outcome| outcome.is_ok()).count(),
+        "refused": delivered.recipients.iter().filter(|outcome| outcome.is_err()).count(),
+        "recipients": recipients.collect::<Vec<_>>(),
+    })
+}

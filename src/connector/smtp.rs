@@ -1,0 +1,312 @@
+//! One SMTP connection: moves bytes between a stream and a [`Session`], each step with its deadline.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::core::Network;
+use super::{Core, Level, Operation, UseError};
+use crate::Error;
+use crate::base::{Moment, limits};
+use crate::identity::cloud::{MailServer, TlsMode};
+use crate::mime::Composed;
+use crate::net::{self, Stream};
+use crate::protocol::smtp::{BodyKind, Delivery, Event, Refusal, Reply, Security, Session};
+
+/// How much of a body is given to the session at once.
+const CHUNK: usize = 64 * 1024;
+/// How long a broken write waits for the server's last word.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// How long the caller waits, and whether it still wants the result.
+#[derive(Clone)]
+pub struct Patience {
+    /// The caller's deadline.
+    pub until: Option<Instant>,
+    /// The caller's change of mind.
+    pub cancel: CancellationToken,
+}
+
+/// Why a step did not end.
+enum Interrupted {
+    Step,
+    Caller(UseError),
+}
+
+impl Patience {
+    async fn within<T>(&self, step: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let step_ends = step.map(|step| Instant::now() + step);
+        let wait = async |until: Option<Instant>| match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.cancel.cancelled() => Err(Interrupted::Caller(UseError::Canceled { what: "It was cancelled" })),
+            () = wait(self.until) => Err(Interrupted::Caller(UseError::Timeout)),
+            () = wait(step_ends) => Err(Interrupted::Step),
+        }
+    }
+
+    /// The same for work that has deadlines of its own.
+    pub async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, UseError> {
+        match self.within(None, work).await {
+            Ok(done) => Ok(done),
+            Err(Interrupted::Caller(error)) => Err(error),
+            Err(Interrupted::Step) => Err(UseError::Timeout),
+        }
+    }
+}
+
+/// What became of a mail on a connection that works.
+pub struct Delivered {
+    /// For each recipient of the envelope.
+    pub recipients: Vec<Result<(), Refusal>>,
+    /// The reply to the final dot, or why it was refused.
+    pub outcome: Result<Accepted, Refusal>,
+}
+
+/// The server has the mail.
+pub struct Accepted {
+    /// Its reply as it came.
+    pub reply: Reply,
+    /// The Message-ID that the reply names.
+    pub message_id: Option<String>,
+}
+
+/// How the opening of a connection can fail.
+pub enum OpenError {
+    /// The server refused the login.
+    Login(Refusal),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Login(refusal) => refusal.report.into(),
+            OpenError::Other(error) => error,
+        }
+    }
+}
+
+async fn connect(server: &MailServer, patience: &Patience) -> Result<Stream, Error> {
+    Ok(patience.wait(Stream::connect(&server.host, server.port)).await??)
+}
+
+/// A connection that is logged in.
+pub struct Connection {
+    stream: Stream,
+    session: Session,
+    host: String,
+    opened: Moment,
+    used: Moment,
+}
+
+impl Connection {
+    /// Connects, begins TLS, logs in.
+    pub async fn open(
+        core: &Core,
+        network: &Network,
+        server: &MailServer,
+        initial_response: SecretString,
+        patience: &Patience,
+    ) -> Result<Self, OpenError> {
+        let security = match server.tls {
+            TlsMode::Starttls => Security::Starttls,
+            TlsMode::Implicit => Security::Implicit,
+        };
+        let stream = connect(server, patience).await?;
+        let address = stream.local_address().map(|address| match address.ip().to_canonical() {
+            std::net::IpAddr::V4(ip) => format!("[{ip}]"),
+            std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        });
+        let name = core.options().client_name.clone().or(address).unwrap_or_else(|| "[127.0.0.1]".to_owned());
+        let now = core.clock.now();
+        let session = Session::new(security, &name).map_err(Error::from)?;
+        let mut connection = Self { stream, session, host: server.host.clone(), opened: now, used: now };
+        loop {
+            match connection.step(patience).await? {
+                Event::TlsWanted => {
+                    let Self { stream, session, host, opened, used } = connection;
+                    let encrypted = patience.wait(stream.begin_tls(&host, &network.tls)).await;
+                    let stream = encrypted.map_err(Error::from)?.map_err(Error::from)?;
+                    connection = Self { stream, session, host, opened, used };
+                    connection.session.tls_established().map_err(Error::from)?;
+                }
+                Event::Ready(_) => {
+                    connection.session.authenticate(initial_response.clone()).map_err(Error::from)?;
+                }
+                Event::Authenticated => break,
+                Event::LoginRefused(refusal) => {
+                    connection.quit().await;
+                    return Err(OpenError::Login(refusal));
+                }
+                Event::Goodbye(refusal) => return Err(OpenError::Other(refusal.report.into())),
+                event => return Err(connection.unexpected(&event).into()),
+            }
+        }
+        core.log(Level::Debug, &format!("SMTP login at {}:{} done", server.host, server.port));
+        Ok(connection)
+    }
+
+    /// Whether the connection is worth a try: young, not idle for long, and the server has said nothing meanwhile.
+    pub async fn is_fresh(&mut self, now: Moment) -> bool {
+        if !self.session.is_ready()
+            || now >= self.opened.after(limits::SMTP_LIFE)
+            || now >= self.used.after(limits::SMTP_IDLE)
+        {
+            return false;
+        }
+        // Anything to read now is a goodbye or the end of the stream.
+        let mut byte = [0; 1];
+        tokio::select! {
+            biased;
+            _ = self.stream.read(&mut byte) => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    /// Whether nothing of the current mail can have been taken by the server.
+    #[must_use]
+    pub fn is_not_sent(&self) -> bool {
+        self.session.delivery() == Delivery::NotSent
+    }
+
+    /// Whether it can take another mail.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.session.is_ready()
+    }
+
+    /// Hands a mail over.
+    pub async fn deliver(
+        &mut self,
+        core: &Core,
+        mail: &Composed,
+        operation: &Operation,
+        patience: &Patience,
+    ) -> Result<Delivered, Error> {
+        let kind = BodyKind { needs_8bit: mail.needs_8bit, needs_smtputf8: mail.needs_smtputf8 };
+        let size = u64::try_from(mail.bytes.len()).unwrap_or(u64::MAX);
+        self.session.send(&mail.envelope, size, kind)?;
+        let mut recipients = Vec::with_capacity(mail.envelope.to().len());
+        let outcome = loop {
+            match self.step(patience).await? {
+                Event::Recipient { outcome, .. } => recipients.push(outcome),
+                Event::BodyWanted => {
+                    for chunk in mail.bytes.chunks(CHUNK) {
+                        self.session.body(chunk);
+                        self.write(patience).await?;
+                    }
+                    operation.in_doubt.store(true, Ordering::SeqCst);
+                    self.session.end_of_body();
+                }
+                Event::Sent { reply, message_id } => break Ok(Accepted { reply, message_id }),
+                Event::MailRefused(refusal) => break Err(refusal),
+                Event::Goodbye(refusal) => return Err(refusal.report.into()),
+                event => return Err(self.unexpected(&event)),
+            }
+        };
+        operation.in_doubt.store(false, Ordering::SeqCst);
+        self.used = core.clock.now();
+        Ok(Delivered { recipients, outcome })
+    }
+
+    /// Says goodbye; whether the server answers does not matter.
+    pub async fn quit(mut self) {
+        self.session.quit();
+        let farewell = self.session.output();
+        let _ = tokio::time::timeout(LAST_WORD, async {
+            self.stream.write_all(&farewell).await?;
+            self.stream.shutdown().await
+        })
+        .await;
+    }
+
+    /// Moves bytes until something happens.
+    async fn step(&mut self, patience: &Patience) -> Result<Event, Error> {
+        loop {
+            self.write(patience).await?;
+            if let Some(event) = self.session.event() {
+                return Ok(event);
+            }
+            let mut buffer = [0; 4096];
+            let step = self.session.waiting_for().deadline();
+            match patience.within(step, self.stream.read(&mut buffer)).await {
+                Ok(Ok(0)) => self.broken(std::io::ErrorKind::UnexpectedEof.into())?,
+                Ok(Ok(length)) => self.session.receive(buffer.get(..length).unwrap_or_default())?,
+                Ok(Err(error)) => self.broken(error)?,
+                Err(interrupted) => return Err(self.interrupted(interrupted)),
+            }
+        }
+    }
+
+    async fn write(&mut self, patience: &Patience) -> Result<(), Error> {
+        let output = self.session.output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let written = patience.within(Some(limits::SMTP_BODY_BLOCK), async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // A server that gives up in the middle says why before it closes.
+                let mut buffer = [0; 4096];
+                let last_word = tokio::time::timeout(LAST_WORD, self.stream.read(&mut buffer)).await;
+                if let Ok(Ok(length @ 1..)) = last_word {
+                    self.session.receive(buffer.get(..length).unwrap_or_default())?;
+                    if let Some(Event::Goodbye(refusal) | Event::MailRefused(refusal)) = self.session.event() {
+                        return Err(refusal.report.into());
+                    }
+                }
+                self.broken(error)
+            }
+            Err(interrupted) => Err(self.interrupted(interrupted)),
+        }
+    }
+
+    fn broken(&mut self, source: std::io::Error) -> Result<(), Error> {
+        self.session.closed()?;
+        Err(net::Error::Broken { host: self.host.clone(), source }.into())
+    }
+
+    /// The session knows whether the mail is in doubt; if it is not, the caller's reason stands.
+    fn interrupted(&mut self, interrupted: Interrupted) -> Error {
+        let in_doubt = self.session.delivery() == Delivery::Unknown;
+        let meaning = self.session.timed_out();
+        match interrupted {
+            Interrupted::Caller(error) if !in_doubt => error.into(),
+            Interrupted::Caller(_) | Interrupted::Step => meaning.into(),
+        }
+    }
+
+    fn unexpected(&self, event: &Event) -> Error {
+        let name = match event {
+            Event::Closed => {
+                return net::Error::Broken {
+                    host: self.host.clone(),
+                    source: std::io::ErrorKind::UnexpectedEof.into(),
+                }
+                .into();
+            }
+            _ => "the SMTP session told of something out of turn",
+        };
+        Error::Internal(name)
+    }
+}

@@ -1,0 +1,292 @@
+//! External systems, as the administrator knows them.
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::events::Kind;
+use super::{Connector, Event, UseError};
+use crate::Error;
+use crate::base::limits;
+use crate::identity::App;
+use crate::store::settings::Fault;
+use crate::store::{Grant, Settings, SignIn, SignInState, System};
+
+/// What an administrator may change of a system, as a merge patch (RFC 7396).
+const FIELDS: [&str; 4] = ["title", "client_id", "tenant_id", "settings"];
+
+impl From<(Fault, &'static str)> for UseError {
+    fn from((fault, parameter): (Fault, &'static str)) -> Self {
+        Self::Argument { parameter, field: Some(fault.field), reason: fault.reason }
+    }
+}
+
+impl System {
+    /// The app registration with what the host uses of it.
+    pub fn app(&self) -> Result<App, Error> {
+        let cloud = self.settings.cloud().ok_or(Error::Internal("a system's cloud is not known"))?;
+        Ok(App {
+            cloud,
+            client_id: self.client_id.clone(),
+            tenant_id: self.tenant_id.clone(),
+            serves: self.settings.serves.clone(),
+            openid: self.settings.openid,
+        })
+    }
+
+    fn check(&self) -> Result<(), UseError> {
+        check_text("title", &self.title, 256)?;
+        check_text("client_id", &self.client_id, 256)?;
+        check_text("tenant_id", &self.tenant_id, 253)?;
+        let printable = self.client_id.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+        if !printable || (self.settings.is_microsoft() && Uuid::try_parse(&self.client_id).is_err()) {
+            return Err(UseError::argument(
+                "client_id",
+                "it must be the GUID that the app registration shows as \"Application (client) ID\"",
+            ));
+        }
+        if !is_tenant(&self.tenant_id) {
+            return Err(UseError::argument(
+                "tenant_id",
+                "it must be the GUID that the app registration shows as \"Directory (tenant) ID\", or a domain of the \
+                 organisation",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_text(parameter: &'static str, text: &str, longest: usize) -> Result<(), UseError> {
+    let reason = if text.trim().is_empty() {
+        "it is empty".to_owned()
+    } else if text.len() > longest {
+        format!("it is longer than {longest} octets")
+    } else if text.chars().any(char::is_control) {
+        "it holds control characters".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(UseError::argument(parameter, reason))
+}
+
+/// A GUID or a domain name: nothing that would change the address it is put into.
+fn is_tenant(tenant: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    Uuid::try_parse(tenant).is_ok_and(|_| tenant.len() == 36)
+        || (tenant.contains('.') && tenant.split('.').all(is_label))
+        || ["organizations", "common"].contains(&tenant)
+}
+
+impl Connector {
+    /// Adds a system; gives its id.
+    pub fn add_system(
+        &self,
+        title: &str,
+        client_id: &str,
+        tenant_id: &str,
+        settings: Option<&Json>,
+    ) -> Result<String, Error> {
+        self.check_open()?;
+        let settings = match settings {
+            Some(json) => Settings::from_json(json).map_err(|fault| UseError::from((fault, "settings_json")))?,
+            None => Settings::default(),
+        };
+        let system = System {
+            id: Uuid::now_v7().to_string(),
+            title: title.trim().to_owned(),
+            client_id: client_id.trim().to_owned(),
+            tenant_id: tenant_id.trim().to_owned(),
+            settings,
+            revision: 1,
+        };
+        system.check()?;
+        let id = system.id.clone();
+        self.core.store().add_system(system)?;
+        self.system_changed(&id, "added");
+        Ok(id)
+    }
+
+    /// Changes a system by a merge patch. Another client ID, tenant ID or cloud ends its connection.
+    pub fn update_system(&self, system_id: &str, patch: &Json) -> Result<(), Error> {
+        self.check_open()?;
+        let wrong = |field: &str, reason: &str| UseError::Argument {
+            parameter: "patch_json",
+            field: Some(field.to_owned()),
+            reason: reason.to_owned(),
+        };
+        let before = self.core.system(system_id)?;
+        let changes = patch.as_object().ok_or_else(|| wrong("", "it must be an object"))?;
+        if let Some(unknown) = changes.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+            return Err(wrong(unknown, "there is no such member").into());
+        }
+        let text = |field: &str, old: &str| match changes.get(field) {
+            None => Ok(old.to_owned()),
+            Some(Json::String(text)) => Ok(text.trim().to_owned()),
+            Some(_) => Err(wrong(field, "it must be a text")),
+        };
+        let settings = match changes.get("settings") {
+            None => before.settings.clone(),
+            Some(Json::Null) => Settings::default(),
+            Some(patch) => before.settings.patched(patch).map_err(|fault| {
+                wrong(&format!("settings/{}", fault.field).trim_end_matches('/').replace("//", "/"), &fault.reason)
+            })?,
+        };
+        let after = System {
+            id: before.id.clone(),
+            title: text("title", &before.title)?,
+            client_id: text("client_id", &before.client_id)?,
+            tenant_id: text("tenant_id", &before.tenant_id)?,
+            settings,
+            revision: before.revision + 1,
+        };
+        after.check()?;
+        let other_identity = after.client_id != before.client_id
+            || after.tenant_id != before.tenant_id
+            || after.settings.cloud != before.settings.cloud;
+        let other_settings = after.settings != before.settings;
+        if !self.core.store().update_system(after)? {
+            return Err(UseError::Changed.into());
+        }
+        if other_identity || other_settings {
+            self.core.forget(system_id, "The system was changed");
+        }
+        if other_identity {
+            self.core.store().put_grant(system_id, None)?;
+        }
+        self.system_changed(system_id, "changed");
+        Ok(())
+    }
+
+    /// Removes a system with its tokens.
+    pub fn remove_system(&self, system_id: &str) -> Result<(), Error> {
+        self.check_open()?;
+        if !self.core.store().remove_system(system_id)? {
+            return Err(UseError::NotFound { what: "system", id: system_id.to_owned() }.into());
+        }
+        self.core.forget(system_id, "The system was removed");
+        let event = json!({"type": "system", "system_id": system_id, "change": "removed", "state": "removed"});
+        self.core.publish(&Event::of_system(Kind::System, system_id, event));
+        self.core.wake();
+        Ok(())
+    }
+
+    /// A system with its settings and status.
+    pub fn system_json(&self, system_id: &str) -> Result<Json, Error> {
+        self.check_open()?;
+        let system = self.core.system(system_id)?;
+        self.core.describe(&system)
+    }
+
+    /// All systems with their settings and status.
+    pub fn systems_json(&self) -> Result<Json, Error> {
+        self.check_open()?;
+        let systems = self.core.store().systems()?;
+        let described: Vec<_> = systems.iter().map(|system| self.core.describe(system)).collect::<Result<_, _>>()?;
+        Ok(json!({ "systems": described }))
+    }
+
+    /// Forgets the tokens of a system. Local: Microsoft is not told.
+    pub fn sign_out(&self, system_id: &str) -> Result<(), Error> {
+        self.check_open()?;
+        self.core.system(system_id)?;
+        self.core.forget(system_id, "The system was signed out");
+        self.core.store().put_grant(system_id, None)?;
+        self.system_changed(system_id, "signed_out");
+        Ok(())
+    }
+
+    fn system_changed(&self, system_id: &str, change: &str) {
+        self.core.system_changed(system_id, change);
+    }
+}
+
+impl super::Core {
+    /// Tells everybody that a system changed, with its new state.
+    pub fn system_changed(&self, system_id: &str, change: &str) {
+        let status = self.system(system_id).and_then(|system| self.status(&system));
+        let mut event = json!({"type": "system", "system_id": system_id, "change": change});
+        if let (Ok(status), Some(members)) = (status, event.as_object_mut()) {
+            members.insert("state".to_owned(), status.get("state").cloned().unwrap_or_default());
+            members.insert("status".to_owned(), status);
+        }
+        self.publish(&Event::of_system(Kind::System, system_id, event));
+        self.wake();
+    }
+
+    fn describe(&self, system: &System) -> Result<Json, Error> {
+        Ok(json!({
+            "id": system.id,
+            "title": system.title,
+            "client_id": system.client_id,
+            "tenant_id": system.tenant_id,
+            "settings": system.settings,
+            "status": self.status(system)?,
+        }))
+    }
+
+    fn status(&self, system: &System) -> Result<Json, Error> {
+        let grant = self.store().grant(&system.id)?;
+        let latest = self.store().sign_in(&system.id, None)?;
+        let running = latest.as_ref().filter(|sign_in| !sign_in.state.is_final());
+        let state = match (&grant, running) {
+            (Some(Grant { dead: None, .. }), _) => "connected",
+            (_, Some(SignIn { state: SignInState::CodeWaiting, .. })) => "code_waiting",
+            (_, Some(_)) => "signing_in",
+            (Some(_), None) => "sign_in_required",
+            (None, None) => "not_connected",
+        };
+        let sign_in = latest.as_ref().map(|sign_in| self.sign_in_json(sign_in, None));
+        Ok(json!({
+            "state": state,
+            "account": grant.as_ref().and_then(|grant| grant.account.clone()),
+            "login_name": grant.as_ref().map(|grant| &grant.login_name),
+            "scopes": grant.as_ref().map(|grant| &grant.scopes),
+            "connected_at_unix_s": grant.as_ref().map(|grant| grant.connected_at_unix_s),
+            "error": grant.as_ref().and_then(|grant| grant.dead.as_ref()).map(crate::base::Report::to_json),
+            "warnings": warnings_json(grant.as_ref()),
+            "sign_in": sign_in,
+        }))
+    }
+}
+
+/// What refused although the sign-in worked.
+#[must_use]
+pub fn warnings_json(grant: Option<&Grant>) -> Json {
+    let warnings = grant.map(|grant| grant.warnings.as_slice()).unwrap_or_default().iter().map(|warning| {
+        let mut json = warning.report.to_json();
+        if let Some(members) = json.as_object_mut() {
+            members.insert("protocol".to_owned(), json!(warning.protocol));
+        }
+        json
+    });
+    Json::Array(warnings.collect())
+}
+
+/// Whether a JSON text is within the limit.
+pub fn parse_json(parameter: &'static str, text: &str) -> Result<Json, UseError> {
+    if text.len() > limits::OPTIONS {
+        return Err(UseError::argument(parameter, format!("it is longer than {} octets", limits::OPTIONS)));
+    }
+    serde_json::from_str(text).map_err(|error| UseError::argument(parameter, format!("it is not JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tenant;
+
+    #[test]
+    fn a_tenant_is_a_guid_or_a_domain_and_nothing_else() {
+        for good in ["5f2c1f0e-8d3a-4b7e-9a61-0c1d2e3f4a5b", "contoso.onmicrosoft.com", "organizations"] {
+            assert!(is_tenant(good), "{good}");
+        }
+        for bad in
+            ["", "contoso", "a/b.com", "a..b", "-a.com", "a.com/../x", "5f2c1f0e8d3a4b7e9a610c1d2e3f4a5b", "ü.de"]
+        {
+            assert!(!is_tenant(bad), "{bad}");
+        }
+    }
+}

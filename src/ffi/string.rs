@@ -1,0 +1,44 @@
+//! Texts that C owns until it gives them back.
+
+use std::ffi::c_char;
+
+use super::guard::guard_plain;
+use crate::Error;
+use crate::connector::UseError;
+
+/// Frees a text that this library gave through a `char **`, and wipes it first.
+///
+/// Any thread; does not block.
+///
+/// @param text  The text. May be NULL: then nothing is done.
+#[unsafe(no_mangle)]
+pub extern "C" fn mxo_string_free(text: *mut c_char) {
+    guard_plain((), || {
+        if text.is_null() {
+            return;
+        }
+        // SAFETY: the header asks for a text of this library, not freed before: from `allocate`, with its NUL.
+        // The host may have shortened it by a NUL of its own; malloc does not need the length back.
+        unsafe {
+            let length = libc::strlen(text);
+            let bytes = std::slice::from_raw_parts_mut(text.cast::<u8>(), length);
+            zeroize::Zeroize::zeroize(bytes);
+            libc::free(text.cast());
+        }
+    });
+}
+
+/// A text for C, with its NUL; a NUL inside becomes U+FFFD.
+pub(super) fn allocate(text: &str) -> Result<*mut c_char, Error> {
+    let clean = crate::base::value::Text::new(text);
+    let bytes = clean.as_c_str().to_bytes_with_nul();
+    // SAFETY: malloc with a length of at least 1; the result is checked before it is used, and holds `bytes`.
+    unsafe {
+        let memory = libc::malloc(bytes.len()).cast::<u8>();
+        if memory.is_null() {
+            return Err(UseError::Limit { what: "bytes in use: the system has no more memory" }.into());
+        }
+        memory.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        Ok(memory.cast())
+    }
+}

@@ -1,0 +1,191 @@
+//! HTTP for the identity service: one POST at a time, no redirects, bounded answers, the system's proxy.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Proxy, Response};
+use rustls::ClientConfig;
+use zeroize::Zeroizing;
+
+use super::{Error, stream, tls};
+use crate::base::limits;
+
+/// The longest `Retry-After` that is believed.
+const RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// A client for one TLS configuration.
+pub struct HttpClient(Client);
+
+/// An answer, read to its end.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body; may hold secrets.
+    pub body: Zeroizing<Vec<u8>>,
+    /// `Retry-After`, RFC 9110 section 10.2.3.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why no answer came, and whether the request may have reached the service.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: Error,
+    /// The request may have been acted upon.
+    pub sent: bool,
+}
+
+impl HttpClient {
+    /// `proxy`: `"system"`, `"none"`, or the proxy's address.
+    pub fn new(tls: &ClientConfig, proxy: &str) -> Result<Self, Error> {
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(Resolver))
+            .timeout(limits::HTTP_EXCHANGE)
+            .connect_timeout(limits::CONNECT)
+            .pool_max_idle_per_host(2)
+            .https_only(true)
+            .user_agent(concat!("myq-exchange-online/", env!("CARGO_PKG_VERSION")));
+        let builder = match proxy {
+            "system" => builder,
+            "none" => builder.no_proxy(),
+            address => {
+                let proxy = Proxy::all(address)
+                    .map_err(|error| Error::Proxy { host: address.to_owned(), reason: deepest(&error) })?;
+                builder.proxy(proxy)
+            }
+        };
+        let client = builder.build().map_err(|error| Error::Roots { reason: deepest(&error) })?;
+        Ok(Self(client))
+    }
+
+    /// Posts a form and reads the whole answer.
+    pub async fn post(&self, url: &str, form: &[u8], correlation_id: &str) -> Result<Answer, Failure> {
+        let host = host_of(url);
+        let posted = self
+            .0
+            .post(url)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header("Accept", "application/json")
+            .header("client-request-id", correlation_id)
+            .body(form.to_vec())
+            .send();
+        let response =
+            posted.await.map_err(|error| Failure { sent: !error.is_connect(), error: told(&host, &error) })?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(parse_retry_after).map(|wait| wait.min(RETRY_AFTER));
+        let body = read(response, &host).await.map_err(|error| Failure { error, sent: true })?;
+        Ok(Answer { status, body, retry_after })
+    }
+}
+
+async fn read(mut response: Response, host: &Host) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| told(host, &error))? {
+        if body.len() + chunk.len() > limits::HTTP_BODY {
+            return Err(Error::TooLong { host: host.name.clone() });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Whom we talk to, for the words of an error.
+struct Host {
+    name: String,
+    port: u16,
+}
+
+fn host_of(url: &str) -> Host {
+    let url = reqwest::Url::parse(url).ok();
+    Host {
+        name: url.as_ref().and_then(|url| url.host_str()).unwrap_or_default().to_owned(),
+        port: url.as_ref().and_then(reqwest::Url::port_or_known_default).unwrap_or_default(),
+    }
+}
+
+/// Seconds, which is Microsoft's form, or an HTTP date (RFC 9110 section 5.6.7).
+fn parse_retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = http_date(text.trim())?;
+    Some(at.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).ok()?))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, as time since 1970. mailparse reads this form too: it is that of a mail.
+fn http_date(text: &str) -> Option<Duration> {
+    u64::try_from(mailparse::dateparse(text).ok()?).ok().map(Duration::from_secs)
+}
+
+/// Our own words for an error of reqwest: what is in its chain tells more than its kind.
+fn told(host: &Host, error: &reqwest::Error) -> Error {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(inner) = cause {
+        if let Some(ours) = inner.downcast_ref::<Unresolved>() {
+            return Error::NameResolution { host: ours.0.clone() };
+        }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            return tls::handshake_error(&host.name, io);
+        }
+        cause = inner.source();
+    }
+    let Host { name: host, port } = Host { name: host.name.clone(), port: host.port };
+    let text = deepest(error);
+    if error.is_timeout() {
+        Error::Deadline { host, step: "talking to the sign-in service" }
+    } else if text.contains("tunnel") || text.contains("proxy") {
+        Error::Proxy { host, reason: text }
+    } else if error.is_connect() {
+        Error::Connect { host, port, source: std::io::Error::other(text) }
+    } else {
+        Error::Broken { host, source: std::io::Error::other(text) }
+    }
+}
+
+/// The innermost cause, which names the fault. reqwest's outer texts name the address, which is known.
+fn deepest(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn StdError = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Resolves names as mail connections do, with the same deadline.
+struct Resolver;
+
+/// A name without an address, so that it can be told from other faults of a connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} cannot be resolved")]
+struct Unresolved(String);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            match stream::resolve(name.as_str(), 0).await {
+                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+                Err(_) => Err(Box::new(Unresolved(name.as_str().to_owned())) as Box<dyn StdError + Send + Sync>),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_comes_in_two_forms() {
+        assert_eq!(parse_retry_after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert!(parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|wait| wait > RETRY_AFTER));
+        assert_eq!(parse_retry_after("soon"), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! TLS: which authorities are trusted. One configuration for HTTP, SMTP, IMAP and POP3.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+
+/// Whom to trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roots {
+    /// The system's authorities, a company's own among them, and those of the cloud's `ca_file`.
+    #[default]
+    Platform,
+    /// Those of the cloud's `ca_file` only.
+    File,
+}
+
+/// Most certificates that are read from one file.
+const CERTIFICATES: usize = 10_000;
+
+/// Builds a client configuration: TLS 1.2 and 1.3, no client certificates, no key log.
+pub fn configuration(roots: Roots, ca_file: Option<&str>) -> Result<Arc<ClientConfig>, Error> {
+    let extra = ca_file.map(read_pem).transpose()?.unwrap_or_default();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unusable = |error: rustls::Error| Error::Roots { reason: error.to_string() };
+    let builder = builder(&provider).map_err(unusable)?;
+    let config = match roots {
+        Roots::Platform => {
+            let verifier = Verifier::new_with_extra_roots(extra, provider).map_err(unusable)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        Roots::File => {
+            let mut store = rustls::RootCertStore::empty();
+            for certificate in extra {
+                store.add(certificate).map_err(unusable)?;
+            }
+            builder.with_root_certificates(store)
+        }
+    };
+    Ok(Arc::new(config.with_no_client_auth()))
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, rustls::Error> {
+    ClientConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions()
+}
+
+fn read_pem(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let unusable = |reason: String| Error::CaFile { path: path.to_owned(), reason };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(Path::new(path))
+        .map_err(|error| unusable(error.to_string()))?
+        .take(CERTIFICATES)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// The error of a handshake, told apart: certificate or something else.
+pub(super) fn handshake_error(host: &str, error: &std::io::Error) -> Error {
+    let host = host.to_owned();
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => Error::Certificate { host, reason: reason.to_string() },
+        Some(other) => Error::Tls { host, reason: other.to_string() },
+        None => Error::Tls { host, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_without_certificates_says_so() {
+        let missing = configuration(Roots::File, Some("/nonexistent/ca.pem")).unwrap_err();
+        assert!(matches!(missing, Error::CaFile { .. }), "{missing}");
+        let empty = configuration(Roots::Platform, Some("/dev/null")).unwrap_err();
+        assert!(empty.to_string().contains("no certificate"), "{empty}");
+    }
+}

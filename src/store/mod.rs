@@ -1,0 +1,38 @@
+//! What lasts: systems, sign-ins, grants. One trait, behind which an engine keeps them; everything else in memory is a
+//! cache. Times in the store are epoch milliseconds, because other processes read them too.
+//!
+//! An engine may block for a moment (a database does): async code calls it through [`crate::connector::Core::store`].
+
+pub mod error;
+pub mod memory;
+pub mod record;
+pub mod settings;
+
+pub use error::Error;
+pub use memory::MemoryStore;
+pub use record::{Grant, PendingCode, SignIn, SignInState, System, Warning};
+pub use settings::Settings;
+
+/// An engine.
+pub trait Store: Send + Sync {
+    /// Adds a system; its id is new.
+    fn add_system(&self, system: System) -> Result<(), Error>;
+    /// One system.
+    fn system(&self, system_id: &str) -> Result<Option<System>, Error>;
+    /// All systems, in the order in which they were added.
+    fn systems(&self) -> Result<Vec<System>, Error>;
+    /// Replaces a system if its revision is still the one before the new one's; tells whether it did.
+    fn update_system(&self, system: System) -> Result<bool, Error>;
+    /// Removes a system with its grant and sign-ins; tells whether there was one.
+    fn remove_system(&self, system_id: &str) -> Result<bool, Error>;
+
+    /// The tokens of a connected system.
+    fn grant(&self, system_id: &str) -> Result<Option<Grant>, Error>;
+    /// Replaces the tokens, or forgets them. False when the system is gone.
+    fn put_grant(&self, system_id: &str, grant: Option<Grant>) -> Result<bool, Error>;
+
+    /// Keeps a sign-in under its id; the newest begun of a system is its latest. False when the system is gone.
+    fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error>;
+    /// One sign-in of a system, or its latest.
+    fn sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Option<SignIn>, Error>;
+}

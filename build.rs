@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/ffi");
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    header(true)?.write_to_file(out.join("myq_exchange_online.h"));
-    header(false)?.write_to_file(out.join("myq_exchange_online.php.h"));
+    std::fs::write(out.join("myq_exchange_online.h"), header(true)?)?;
+    std::fs::write(out.join("myq_exchange_online.php.h"), header(false)?)?;
 
     if std::env::var("CARGO_CFG_TARGET_OS")? == "linux" {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libmyq_exchange_online.so");
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The header for C and C++, or the reduced one for PHP's FFI, which knows neither `extern "C"` nor includes.
-fn header(full: bool) -> Result<cbindgen::Bindings, Box<dyn std::error::Error>> {
+fn header(full: bool) -> Result<String, Box<dyn std::error::Error>> {
     let config = cbindgen::Config {
         language: cbindgen::Language::C,
         style: cbindgen::Style::Type,
@@ -55,10 +55,31 @@ fn header(full: bool) -> Result<cbindgen::Bindings, Box<dyn std::error::Error>> 
         ..cbindgen::Config::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for noun in NOUNS.iter().chain(&["string"]) {
+    for noun in NOUNS {
         builder = builder.with_src(Path::new("src/ffi").join(noun).with_extension("rs"));
     }
-    Ok(builder.generate()?)
+    let mut header = Vec::new();
+    builder.generate()?.write(&mut header);
+    Ok(without_safety(&String::from_utf8(header)?))
+}
+
+/// Leaves out the "# Safety" sections, which speak to Rust; what they ask is said of each parameter.
+fn without_safety(header: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    let mut inside = false;
+    for line in header.lines() {
+        if line.trim() == "* # Safety" {
+            inside = true;
+            // The empty line before it.
+            lines.pop();
+        } else if line.trim() == "*/" {
+            inside = false;
+        }
+        if !inside {
+            lines.push(line);
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 const PHP_NOTE: &str =

@@ -10,6 +10,9 @@ use crate::Error;
 use crate::base::{Report, Status, Value};
 use crate::connector::{Operation, Outcome, UseError};
 
+/// A time-out in milliseconds that never runs out.
+pub const MXO_FOREVER: u32 = 0xffff_ffff;
+
 /// Long work that was started: wait for it, cancel it, or let it go. Completions come as events too.
 pub struct mxo_operation {
     _opaque: [u8; 0],

@@ -11,8 +11,12 @@ use crate::connector::UseError;
 /// Any thread; does not block.
 ///
 /// @param text  The text. May be NULL: then nothing is done.
+///
+/// # Safety
+///
+/// `text` is NULL or a text of this library that was not freed before.
 #[unsafe(no_mangle)]
-pub extern "C" fn mxo_string_free(text: *mut c_char) {
+pub unsafe extern "C" fn mxo_string_free(text: *mut c_char) {
     guard_plain((), || {
         if text.is_null() {
             return;

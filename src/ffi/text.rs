@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::{self, Noun};
+use super::operation::MXO_FOREVER;
 use crate::Error;
 use crate::base::limits;
 use crate::connector::UseError;
-
-/// The value of a time-out that means "as long as it takes".
-pub const MXO_FOREVER: u32 = 0xffff_ffff;
 
 /// A time-out; `None` is for ever.
 pub(super) fn time(timeout_ms: u32) -> Option<Duration> {

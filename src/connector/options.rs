@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 use super::UseError;
 use crate::net::tls::Roots;
@@ -36,7 +38,7 @@ impl Options {
             field: Some(field.to_owned()),
             reason,
         };
-        let options: Self = serde_json::from_str(text).map_err(|error| wrong("", error.to_string()))?;
+        let options: Self = parse("options_json", text)?;
         let is_proxy = |text: &str| text.starts_with("http://") || text.starts_with("https://");
         if !matches!(options.proxy.as_str(), "system" | "none") && !is_proxy(&options.proxy) {
             return Err(wrong("proxy", "must be \"system\", \"none\" or an http address".to_owned()));
@@ -45,7 +47,7 @@ impl Options {
             return Err(wrong("data_directory", "must be an absolute path".to_owned()));
         }
         if options.client_name.as_deref().is_some_and(|name| !is_client_name(name)) {
-            return Err(wrong("client_name", "must be a DNS name".to_owned()));
+            return Err(wrong("client_name", "must be a full DNS name, with a dot".to_owned()));
         }
         Ok(options)
     }
@@ -65,10 +67,22 @@ impl Options {
     }
 }
 
+/// Reads a JSON object that a host passes; an unknown member is refused and named.
+pub fn parse<T: DeserializeOwned>(parameter: &'static str, text: &str) -> Result<T, UseError> {
+    let wrong = |reason: String| UseError::argument(parameter, reason);
+    let json: Json = serde_json::from_str(text).map_err(|error| wrong(format!("it is not JSON: {error}")))?;
+    if !json.is_object() {
+        return Err(wrong("it must be a JSON object".to_owned()));
+    }
+    serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
+}
+
 /// RFC 5321 section 4.1.1.1: a domain.
 fn is_client_name(name: &str) -> bool {
+    // A bare NetBIOS name is no name for a mail server: it must have a dot.
     (1..=255).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        && name.contains('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
 #[cfg(test)]
@@ -83,6 +97,7 @@ mod tests {
         assert!(refused(r#"{"data_directory": "relative"}"#).contains("data_directory"));
         assert!(refused(r#"{"client_name": "a b"}"#).contains("client_name"));
         assert!(refused("[").contains("options_json"));
+        assert!(refused("[]").contains("object"));
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());
     }
 }

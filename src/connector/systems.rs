@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::events::Kind;
 use super::{Connector, Event, UseError};
 use crate::Error;
-use crate::base::limits;
 use crate::identity::App;
 use crate::store::settings::Fault;
 use crate::store::{Grant, Settings, SignIn, SignInState, System};
@@ -264,14 +263,6 @@ pub fn warnings_json(grant: Option<&Grant>) -> Json {
         json
     });
     Json::Array(warnings.collect())
-}
-
-/// Whether a JSON text is within the limit.
-pub fn parse_json(parameter: &'static str, text: &str) -> Result<Json, UseError> {
-    if text.len() > limits::OPTIONS {
-        return Err(UseError::argument(parameter, format!("it is longer than {} octets", limits::OPTIONS)));
-    }
-    serde_json::from_str(text).map_err(|error| UseError::argument(parameter, format!("it is not JSON: {error}")))
 }
 
 #[cfg(test)]

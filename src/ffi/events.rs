@@ -9,7 +9,8 @@ use super::text::{Out, optional, time};
 use super::{mxo_connector, mxo_error, mxo_status, mxo_value};
 use crate::base::{Status, Value, limits};
 use crate::connector::events::{Filter, Next};
-use crate::connector::{Connector, Subscription, UseError};
+use crate::connector::options::parse;
+use crate::connector::{Connector, Subscription};
 
 /// A subscription to events. Each has a queue of its own, so that two readers do not steal from each other.
 pub struct mxo_events {
@@ -46,12 +47,7 @@ pub unsafe extern "C" fn mxo_events_open(
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let filter = unsafe { optional(filter_json, "filter_json", limits::OPTIONS) }?;
-        let filter: Filter = match filter {
-            Some(json) => {
-                serde_json::from_str(json).map_err(|wrong| UseError::argument("filter_json", wrong.to_string()))?
-            }
-            None => Filter::default(),
-        };
+        let filter = filter.map(|json| parse::<Filter>("filter_json", json)).transpose()?.unwrap_or_default();
         out.give(connector.subscribe(filter)?)?;
         Ok(Status::Ok)
     })

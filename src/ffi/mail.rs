@@ -10,7 +10,7 @@ use super::{mxo_error, mxo_status};
 use crate::Error;
 use crate::base::{Status, limits};
 use crate::connector::{UseError, lock};
-use crate::mime::{Content, FileSource, Mail, RecipientKind};
+use crate::mime::{Content, FileSource, Kind, Mail};
 
 /// A mail being written. It may be sent more than once: its Message-ID stays, so that a receiver can tell a repetition;
 /// mxo_mail_clone gives a new one. Any thread may use it at any time.
@@ -170,10 +170,10 @@ pub unsafe extern "C" fn mxo_mail_add_recipient(
 ) -> mxo_status {
     change(mail, error, |mail| {
         let kind = match kind {
-            MXO_TO => RecipientKind::To,
-            MXO_CC => RecipientKind::Cc,
-            MXO_BCC => RecipientKind::Bcc,
-            MXO_REPLY_TO => RecipientKind::ReplyTo,
+            MXO_TO => Kind::To,
+            MXO_CC => Kind::Cc,
+            MXO_BCC => Kind::Bcc,
+            MXO_REPLY_TO => Kind::ReplyTo,
             _ => return Err(UseError::argument("kind", "it must be MXO_TO, MXO_CC, MXO_BCC or MXO_REPLY_TO").into()),
         };
         // SAFETY: passed on from the header.
@@ -333,8 +333,9 @@ pub unsafe extern "C" fn mxo_mail_attach_file(
         let name = unsafe { optional(name, "name", limits::TEXT) }?;
         // SAFETY: passed on from the header.
         let content_type = unsafe { optional(content_type, "content_type", limits::TEXT) }?;
-        let own = path.file_name().and_then(|name| name.to_str()).unwrap_or("attachment");
-        Ok(mail.attach(name.unwrap_or(own), content_type, Content::File(FileSource::open(path)?))?)
+        let file = FileSource::open(path)?;
+        let name = name.map_or_else(|| file.name(), str::to_owned);
+        Ok(mail.attach(&name, content_type, Content::File(file))?)
     })
 }
 

@@ -12,6 +12,7 @@ use super::text::{Out, optional, required, time};
 use super::{mxo_connector, mxo_device_code, mxo_error, mxo_operation, mxo_status, mxo_value};
 use crate::Error;
 use crate::base::{Status, Value, limits};
+use crate::connector::options::parse;
 use crate::connector::sign_in::SignInOptions;
 use crate::connector::{Connector, UseError};
 
@@ -63,12 +64,8 @@ pub unsafe extern "C" fn mxo_sign_in_start(
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
         // SAFETY: passed on from the header.
         let options = unsafe { optional(options_json, "options_json", limits::OPTIONS) }?;
-        let options: SignInOptions = match options {
-            Some(json) => {
-                serde_json::from_str(json).map_err(|wrong| UseError::argument("options_json", wrong.to_string()))?
-            }
-            None => SignInOptions::default(),
-        };
+        let options = options.map(|json| parse::<SignInOptions>("options_json", json)).transpose()?;
+        let options = options.unwrap_or_default();
         start(&connector, on_change, user_data, &out, |operation| {
             connector.start_sign_in(system_id, options, operation)
         })

@@ -9,7 +9,7 @@ use super::text::{Out, optional, required};
 use super::{mxo_connector, mxo_error, mxo_status, mxo_value};
 use crate::base::{Status, Value, limits};
 use crate::connector::Connector;
-use crate::connector::systems::parse_json;
+use crate::connector::options::parse;
 
 /// Adds an external system. It is not connected yet: that takes a sign-in. Any thread; does not touch the network.
 ///
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn mxo_system_add(
                 optional(settings_json, "settings_json", limits::OPTIONS)?,
             )
         };
-        let settings = settings.map(|text| parse_json("settings_json", text)).transpose()?;
+        let settings = settings.map(|text| parse("settings_json", text)).transpose()?;
         out.text(&connector.add_system(title, client_id, tenant_id, settings.as_ref())?)?;
         Ok(Status::Ok)
     })
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn mxo_system_update(
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
         // SAFETY: passed on from the header.
         let patch = unsafe { required(patch_json, "patch_json", limits::OPTIONS) }?;
-        connector.update_system(system_id, &parse_json("patch_json", patch)?)?;
+        connector.update_system(system_id, &parse("patch_json", patch)?)?;
         Ok(Status::Ok)
     })
 }

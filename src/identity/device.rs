@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::aadsts::Action;
 use super::answer::{Answer, DeviceCodeAnswer, cut};
 use super::{App, Error, Request, Tokens, token};
+use crate::base::clock::millis;
 use crate::base::{Moment, limits};
 
 /// RFC 8628 section 3.2: when the answer names no interval.
@@ -20,6 +21,8 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(900);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Pause when Microsoft takes the polling for a loop (AADSTS50196) or throttles without saying for how long.
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
+/// How long before the code's end it is asked once more: the service's clock for the code started before ours.
+const BEFORE_THE_END: Duration = Duration::from_secs(1);
 /// Longest texts that are shown to a person.
 const USER_CODE: usize = 64;
 const MESSAGE: usize = 2_048;
@@ -105,10 +108,11 @@ impl DeviceFlow {
     }
 
     /// When the next poll is due. The first is due at once, before the code is shown: it catches a registration
-    /// without public client flows. The last is due at the code's end, so that a late approval counts.
+    /// without public client flows. The last are due right before the code's end and at it, so that an approval in the
+    /// last seconds counts.
     #[must_use]
     pub fn next_poll(&self) -> Moment {
-        self.next_poll.min(self.code.expires_at)
+        self.next_poll
     }
 
     /// The poll. Exactly one [`DeviceFlow::answered`] or [`DeviceFlow::failed`] must follow.
@@ -163,7 +167,14 @@ impl DeviceFlow {
         if now >= self.code.expires_at {
             return Err(Error::Expired);
         }
-        self.next_poll = now.after(pause.min(limits::POLL_INTERVAL.max(THROTTLE_PAUSE)));
+        let end = self.code.expires_at;
+        let last = Moment(end.0.saturating_sub(millis(BEFORE_THE_END)));
+        let due = now.after(pause.min(limits::POLL_INTERVAL));
+        self.next_poll = match due {
+            due if due <= last => due,
+            _ if now < last => last,
+            _ => end,
+        };
         Ok(None)
     }
 }
@@ -252,9 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn one_last_poll_is_made_at_the_end_and_then_it_is_expired() {
+    fn the_last_polls_are_made_around_the_end_and_then_it_is_expired() {
         let mut flow = begun();
-        flow.answered(&answer(400, PENDING), &app(), at(898)).unwrap();
+        flow.answered(&answer(400, PENDING), &app(), at(897)).unwrap();
+        assert_eq!(flow.next_poll(), at(899));
+        flow.answered(&answer(400, PENDING), &app(), at(899)).unwrap();
         assert_eq!(flow.next_poll(), at(900));
         assert_eq!(status(flow.answered(&answer(400, PENDING), &app(), at(900))), Status::SignInExpired);
     }

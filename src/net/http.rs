@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Proxy, Response};
@@ -113,13 +113,8 @@ fn parse_retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = http_date(text.trim())?;
-    Some(at.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).ok()?))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, as time since 1970. mailparse reads this form too: it is that of a mail.
-fn http_date(text: &str) -> Option<Duration> {
-    u64::try_from(mailparse::dateparse(text).ok()?).ok().map(Duration::from_secs)
+    let at = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// Our own words for an error of reqwest: what is in its chain tells more than its kind.
@@ -129,12 +124,10 @@ fn told(host: &Host, error: &reqwest::Error) -> Error {
         if let Some(ours) = inner.downcast_ref::<Unresolved>() {
             return Error::NameResolution { host: ours.0.clone() };
         }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            return tls::handshake_error(&host.name, io);
+        if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+            return tls::handshake_error(&host.name, error);
         }
-        cause = inner.source();
+        cause = beneath(inner);
     }
     let Host { name: host, port } = Host { name: host.name.clone(), port: host.port };
     let text = deepest(error);
@@ -146,6 +139,14 @@ fn told(host: &Host, error: &reqwest::Error) -> Error {
         Error::Connect { host, port, source: std::io::Error::other(text) }
     } else {
         Error::Broken { host, source: std::io::Error::other(text) }
+    }
+}
+
+/// What an error wraps. An `io::Error` hides what it wraps behind the source of that.
+fn beneath<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
     }
 }
 

@@ -51,7 +51,10 @@ impl Stream {
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
         match timeout(limits::TLS_HANDSHAKE, handshake).await {
             Ok(Ok(stream)) => Ok(Self::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(tls::handshake_error(host, &error)),
+            Ok(Err(error)) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(inner) => Err(tls::handshake_error(host, inner)),
+                None => Err(tls_error(&error.to_string())),
+            },
             Err(_) => Err(Error::Deadline { host: host.to_owned(), step: "setting up TLS" }),
         }
     }

@@ -68,12 +68,11 @@ fn read_pem(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 /// The error of a handshake, told apart: certificate or something else.
-pub(super) fn handshake_error(host: &str, error: &std::io::Error) -> Error {
+pub(super) fn handshake_error(host: &str, error: &rustls::Error) -> Error {
     let host = host.to_owned();
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(reason)) => Error::Certificate { host, reason: reason.to_string() },
-        Some(other) => Error::Tls { host, reason: other.to_string() },
-        None => Error::Tls { host, reason: error.to_string() },
+    match error {
+        rustls::Error::InvalidCertificate(reason) => Error::Certificate { host, reason: reason.to_string() },
+        other => Error::Tls { host, reason: other.to_string() },
     }
 }
 

@@ -62,6 +62,9 @@ fn fault(field: &str, reason: impl Into<String>) -> Fault {
 impl Settings {
     /// Reads and checks settings. Unknown members are refused and named.
     pub fn from_json(json: &Json) -> Result<Self, Fault> {
+        if !json.is_object() {
+            return Err(fault("", "must be an object"));
+        }
         // The cloud first and apart, since the error of an untagged choice names no member.
         let cloud = json.get("cloud").map(cloud_from_json).transpose()?;
         let settings: Self = serde_json::from_value(json.clone()).map_err(|error| fault("", error.to_string()))?;

@@ -14,6 +14,8 @@ import sys
 
 
 def message(path):
+    if not os.path.exists(path):
+        raise SystemExit(f"{os.path.basename(path)} was not fetched")
     with open(path, "rb") as f:
         return email.message_from_binary_file(f, policy=email.policy.default)
 

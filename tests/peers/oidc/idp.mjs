@@ -54,4 +54,8 @@ const provider = new Provider(`https://localhost:${port}`, {
 });
 
 const tls = { cert: fs.readFileSync(certificate), key: fs.readFileSync(key) };
-https.createServer(tls, provider.callback()).listen(Number(port), '127.0.0.1');
+const server = https.createServer(tls, provider.callback());
+// Node drops an idle connection after 5 s, and 5 s is also how often clients poll: now and then a poll would be sent into a
+// connection that is being dropped.
+server.keepAliveTimeout = 60_000;
+server.listen(Number(port), '127.0.0.1');

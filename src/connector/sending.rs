@@ -92,12 +92,15 @@ impl Job<'_> {
                 *kept = Some(connection);
                 return delivered;
             }
-            match delivered {
-                Err(error) if connection.is_not_sent() && is_of_the_connection(&error) => {
-                    self.core.log(Level::Debug, "the kept SMTP connection was dead; connecting anew");
-                }
-                other => return other,
+            let given_up = match &delivered {
+                Err(error) => connection.is_not_sent() && is_of_the_connection(error),
+                // A goodbye in answer to the mail: the server has not taken it.
+                Ok(delivered) => delivered.outcome.as_ref().is_err_and(|refusal| is_goodbye(&refusal.report)),
+            };
+            if !given_up {
+                return delivered;
             }
+            self.core.log(Level::Debug, "the kept SMTP connection was dead; connecting anew");
         }
         let mut connection = open(self.core, self.system, self.live, token, patience).await?;
         let delivered = connection.deliver(self.core, self.mail, self.operation, patience).await;
@@ -112,7 +115,7 @@ impl Job<'_> {
 fn is_of_the_connection(error: &Error) -> bool {
     match error {
         Error::Net(_) | Error::Smtp(_) => true,
-        Error::Told(report) => report.service.smtp_code == Some(421),
+        Error::Told(report) => is_goodbye(report),
         Error::Use(_)
         | Error::Identity(_)
         | Error::Sasl(_)
@@ -121,6 +124,11 @@ fn is_of_the_connection(error: &Error) -> bool {
         | Error::Internal(_)
         | Error::Panicked(_) => false,
     }
+}
+
+/// RFC 5321 section 3.8: the server shuts the connection down.
+fn is_goodbye(report: &Report) -> bool {
+    report.service.smtp_code == Some(421)
 }
 
 /// Connects and logs in. A token that the server refuses is replaced once; then the refusal stands.

@@ -375,7 +375,8 @@ impl Task {
         };
         let id = self.system.id.clone();
         let before = self.core.in_store(move |store| store.grant(&id)).await?;
-        let expires_at = self.core.clock.now().after(tokens.expires_in);
+        let now = self.core.clock.now();
+        let expires_at = now.after(tokens.expires_in);
         let grant = Grant {
             warnings: other_account(before.as_ref(), account.as_ref()).into_iter().collect(),
             account,
@@ -388,7 +389,7 @@ impl Task {
             dead: None,
         };
         self.put(&grant).await?;
-        self.live.token.put(AccessToken::signed_in(tokens.access_token, login_name, expires_at));
+        self.live.token.put(AccessToken::signed_in(tokens.access_token, login_name, expires_at, now));
         // A connection of the account before must not carry the next mail.
         *self.live.smtp.lock().await = None;
         Ok(grant)

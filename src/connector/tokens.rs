@@ -36,7 +36,9 @@ pub struct AccessToken {
     pub login_name: String,
     /// When it ends.
     pub expires_at: Moment,
-    refreshed_at: Option<Moment>,
+    obtained_at: Moment,
+    /// By a refresh, and not by the sign-in.
+    refreshed: bool,
 }
 
 /// What a caller needs of a token.
@@ -62,8 +64,8 @@ impl TokenCache {
 impl AccessToken {
     /// The token of a sign-in.
     #[must_use]
-    pub fn signed_in(token: SecretString, login_name: String, expires_at: Moment) -> Self {
-        Self { token, login_name, expires_at, refreshed_at: None }
+    pub fn signed_in(token: SecretString, login_name: String, expires_at: Moment, obtained_at: Moment) -> Self {
+        Self { token, login_name, expires_at, obtained_at, refreshed: false }
     }
 
     fn lives_for(&self, time: Duration, now: Moment) -> bool {
@@ -72,10 +74,11 @@ impl AccessToken {
 
     fn serves(&self, need: &Need, now: Moment) -> bool {
         let refused = need.refused.as_ref().is_some_and(|refused| is_same(refused, &self.token));
-        let fresh = self.refreshed_at.is_some_and(|at| now < at.after(REFRESH_PAUSE));
-        let long_enough =
-            self.lives_for(need.min_validity.max(EXPIRY_MARGIN), now) || (fresh && self.lives_for(Duration::ZERO, now));
-        long_enough && !refused
+        let recent = |at: Moment| now < at.after(REFRESH_PAUSE);
+        // A short-lived token that is new is used up first; one that was just refreshed is all that there is to be had.
+        let ahead = if recent(self.obtained_at) { Duration::ZERO } else { EXPIRY_MARGIN };
+        let wanted = if self.refreshed && recent(self.obtained_at) { Duration::ZERO } else { need.min_validity };
+        !refused && self.lives_for(wanted.max(ahead), now)
     }
 }
 
@@ -127,7 +130,8 @@ impl Core {
             token: grant.access_token.clone(),
             login_name: login_name(system, grant),
             expires_at: self.clock.now().after(left),
-            refreshed_at: None,
+            obtained_at: Moment(0),
+            refreshed: false,
         }
     }
 
@@ -172,7 +176,8 @@ impl Core {
         if !self.in_store(move |store| store.put_grant(&id, Some(renewed))).await? {
             return Err(UseError::NotFound { what: "system", id: system.id.clone() }.into());
         }
-        let token = AccessToken { token: tokens.access_token, login_name, expires_at, refreshed_at: Some(now) };
+        let token =
+            AccessToken { token: tokens.access_token, login_name, expires_at, obtained_at: now, refreshed: true };
         live.token.put(token.clone());
         self.log(Level::Info, &format!("refreshed the token of \"{}\"", system.title));
         Ok(token)

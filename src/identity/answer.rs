@@ -128,8 +128,8 @@ pub struct TokenAnswer {
     #[serde(default)]
     pub id_token: Option<SecretString>,
     /// What was granted; absent means what was asked (RFC 6749 section 5.1).
-    #[serde(default, deserialize_with = "text")]
-    pub scope: String,
+    #[serde(default)]
+    pub scope: Option<String>,
     /// Seconds.
     #[serde(default, deserialize_with = "seconds")]
     pub expires_in: Option<u64>,

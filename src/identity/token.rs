@@ -51,7 +51,7 @@ impl Tokens {
             expires_in: tokens.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs),
             refresh_token: tokens.refresh_token.filter(|token| !token.expose_secret().is_empty()),
             id_token: tokens.id_token,
-            scopes: granted(&tokens.scope, app),
+            scopes: granted(tokens.scope.as_deref(), app),
         })
     }
 
@@ -62,12 +62,12 @@ impl Tokens {
     }
 }
 
-/// The mail scopes that the answer names; none named means all that were asked.
-fn granted(scope: &str, app: &App) -> Vec<String> {
-    if scope.trim().is_empty() {
-        return app.mail_scopes();
+/// The scopes that the answer names; an answer without `scope` grants what was asked (RFC 6749 section 5.1).
+fn granted(scope: Option<&str>, app: &App) -> Vec<String> {
+    match scope {
+        Some(scope) => scope.split_ascii_whitespace().take(64).map(String::from).collect(),
+        None => app.mail_scopes(),
     }
-    scope.split_ascii_whitespace().take(64).map(String::from).collect()
 }
 
 /// Microsoft's answers differ in letter case.

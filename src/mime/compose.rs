@@ -4,7 +4,7 @@
 //! `multipart/mixed` of that and the attachments. A mail that has attachments and no text gets an empty text, so that
 //! no mail program shows the first attachment in place of it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +23,9 @@ use crate::base::limits;
 const BASE64_LINE: usize = 57;
 /// Octets that are read at once: whole lines.
 const PIECE: usize = BASE64_LINE * 1024;
+
+/// The last date of RFC 5322 section 3.3 with four digits, from 1970 on.
+const YEAR_9999: Duration = Duration::from_secs(253_402_300_799);
 
 /// A mail as it is sent.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Composed {
 /// # Errors
 /// [`Error::NoSender`], [`Error::NoRecipient`], [`Error::TooBig`], and the errors of files that are attached.
 pub fn compose(mail: &Mail, default_from: Option<&str>, date: SystemTime) -> Result<Composed, Error> {
+    // lettre panics beyond these.
+    let date = date.clamp(UNIX_EPOCH, UNIX_EPOCH + YEAR_9999);
     let composed = match &mail.form {
         Form::Built(built) => compose_built(mail, built, default_from, date)?,
         Form::Ready(ready, recipients) => compose_ready(mail, ready, recipients, date)?,

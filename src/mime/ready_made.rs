@@ -64,7 +64,8 @@ impl ReadyMade {
                 _ => {}
             }
             if keep {
-                header.extend_from_slice(field);
+                header.extend_from_slice(field.strip_suffix(b"\r\n").unwrap_or(field));
+                header.extend_from_slice(b"\r\n");
             }
         }
         let from = match <[Address; 1]>::try_from(from) {

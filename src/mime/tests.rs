@@ -242,6 +242,13 @@ fn many_lines_are_composed_in_no_time() {
 }
 
 #[test]
+fn a_clock_that_is_far_off_does_no_harm() {
+    for date in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH + Duration::from_secs(1 << 38)] {
+        check_wire(&compose(&mail(), None, date).unwrap());
+    }
+}
+
+#[test]
 fn the_envelope_names_everybody_once() {
     let mut mail = mail();
     mail.add_recipient(Kind::Cc, "megan@CONTOSO.com", Some("Megan")).unwrap();
@@ -512,6 +519,17 @@ mod ready_made {
     }
 
     #[test]
+    fn a_mail_may_end_with_its_header() {
+        for end in ["", "\n", "\n\n"] {
+            let sent = ready(format!("To: b@x.com\nFrom: a@x.com{end}").as_bytes());
+            let parsed = parse_mail(&sent.bytes).unwrap();
+            assert_eq!(parsed.headers.get_first_value("From").unwrap(), "a@x.com");
+            assert_eq!(parsed.headers.get_all_values("Date").len(), 1);
+            assert_eq!(parsed.get_body().unwrap(), "");
+        }
+    }
+
+    #[test]
     fn groups_and_folded_addresses_are_recipients() {
         let sent = ready(
             b"From: =?utf-8?q?M=C3=A1ria?= <a@x.com>\nTo: Team: b@x.com,\n  \"C, D\" <c@x.com>;, undisclosed-recipients:;\n\
@@ -598,6 +616,9 @@ mod ready_made {
     #[test]
     fn limits_are_kept() {
         let many = (0..=limits::RECIPIENTS).map(|n| format!("a{n}@x.com")).collect::<Vec<_>>().join(",\n ");
+        assert_eq!(unreadable(format!("From: a@x.com\nTo: {many}\n\n").as_bytes()).0, Status::Limit);
+        // As much as a header can hold, and it is refused without a long search.
+        let many = "a@x.com,".repeat(120_000);
         assert_eq!(unreadable(format!("From: a@x.com\nTo: {many}\n\n").as_bytes()).0, Status::Limit);
         let long = format!("From: a@x.com\nTo: b@x.com\n{}\n", "X-Pad: x\n".repeat(120_000));
         assert_eq!(unreadable(long.as_bytes()).0, Status::Argument);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const NOUNS: [&str; 15] = [
     "status",
     "library",
+    "string",
     "callback",
-    "text",
     "connector",
     "events",
     "system",

@@ -555,6 +555,15 @@ mxo_status mxo_descriptor(mxo_value **descriptor, mxo_error **error);
 mxo_status mxo_explain(const char *text, mxo_value **explanation, mxo_error **error);
 
 /**
+ * Frees a text that this library gave through a `char **`, and wipes it first.
+ *
+ * Any thread; does not block.
+ *
+ * @param text  The text. May be NULL: then nothing is done.
+ */
+void mxo_string_free(char *text);
+
+/**
  * Opens a connector. The library's threads start with the first one.
  *
  * Two that are opened in one process with the same "data_directory" share everything but loggers, events and

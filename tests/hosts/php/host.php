@@ -201,10 +201,11 @@ try {
     }
     call('mxo_sign_out', $connector, $system);
     call('mxo_system_remove', $connector, $system);
+    $result = 0;
     say('done');
 } catch (Failed $failure) {
+    $result = 3;
     say('failed ' . $failure->getMessage());
-    exit(3);
-} finally {
-    $mxo->mxo_connector_close($connector);
 }
+$mxo->mxo_connector_close($connector);
+exit($result);

@@ -188,6 +188,8 @@ mxo_status mxo_descriptor(mxo_value **descriptor, mxo_error **error);
 
 mxo_status mxo_explain(const char *text, mxo_value **explanation, mxo_error **error);
 
+void mxo_string_free(char *text);
+
 mxo_status mxo_connector_open(const char *options_json, mxo_connector **connector, mxo_error **error);
 
 void mxo_connector_close(mxo_connector *connector);

@@ -4,6 +4,20 @@
 //! Data flows one way: host → [`ffi`] → [`connector`] → [`identity`] / [`protocol`] / [`mime`] / [`store`] → [`net`].
 //! `identity`, `protocol` and `mime` take bytes and a time and give bytes and events; they hold no socket.
 
+#![deny(unsafe_code)]
+#![deny(
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 #[cfg(panic = "abort")]
 compile_error!("a panic must unwind to the C boundary: build with panic = \"unwind\"");
 

@@ -137,7 +137,6 @@ fn xoauth2_is_one_line_of_base64() {
     let response = |mailbox: Option<&CStr>| {
         let (mut text, mut error) = (null_mut(), null_mut());
         let mailbox = mailbox.map_or(null(), CStr::as_ptr);
-        #[expect(unsafe_code, reason = "it calls the C ABI as a host does")]
         // SAFETY: live handles, NUL-terminated texts, valid out-pointers.
         let decoded = unsafe {
             let status =
@@ -159,7 +158,6 @@ fn a_token_comes_as_the_result_of_an_operation_too_and_never_in_an_event() {
     let host = Host::connected(&simulator);
     let events = host.events(None);
     let (mut operation, mut error) = (null_mut(), null_mut());
-    #[expect(unsafe_code, reason = "it calls the C ABI as a host does")]
     // SAFETY: live handles, NUL-terminated texts, valid out-pointers.
     let status = unsafe {
         mxo_access_token_start(

@@ -1,5 +1,4 @@
 //! The C ABI with a thin coat of Rust: what a binding in any language does.
-#![expect(unsafe_code, reason = "it calls the C ABI")]
 
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;

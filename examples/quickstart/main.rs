@@ -6,7 +6,6 @@
 //! cargo run --example quickstart -- --browser    the same, but you type the code in your browser
 //! cargo run --example quickstart -- --client-id GUID --tenant-id GUID [--to ADDRESS]      against Microsoft 365
 //! ```
-#![expect(clippy::print_stdout, reason = "a program that talks")]
 
 mod host;
 

@@ -48,10 +48,25 @@ pub struct LiveSystem {
     network: OnceCell<Network>,
     /// The access token, and the one refresh at a time.
     pub token: TokenCache,
-    /// The kept SMTP connection.
-    pub smtp: tokio::sync::Mutex<Option<Connection>>,
+    mailer: Mutex<Arc<Mailer>>,
     /// The sign-in that runs in this process.
     pub sign_in: Mutex<Option<RunningSignIn>>,
+}
+
+/// The kept SMTP connection of a system; who sends holds the lock.
+pub type Mailer = tokio::sync::Mutex<Option<Connection>>;
+
+impl LiveSystem {
+    /// The kept connection.
+    #[must_use]
+    pub fn mailer(&self) -> Arc<Mailer> {
+        Arc::clone(&lock(&self.mailer))
+    }
+
+    /// The next mail gets a new connection. One that is being sent goes on over the old one.
+    pub fn renew_mailer(&self) {
+        *lock(&self.mailer) = Arc::default();
+    }
 }
 
 /// The network as a system sees it.

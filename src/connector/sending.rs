@@ -47,7 +47,8 @@ pub async fn send(
     let composed = patience.wait(composing).await?.map_err(|_| Error::Internal("composing failed"))??;
 
     let live = core.live(&system_id);
-    let mut kept = patience.wait(live.smtp.lock()).await?;
+    let mailer = live.mailer();
+    let mut kept = patience.wait(mailer.lock()).await?;
     let job = Job { core: &core, system: &system, live: &live, mail: &composed, operation: &operation };
     let delivered = job.deliver(&mut kept, token, &patience).await;
     drop(kept);

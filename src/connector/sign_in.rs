@@ -23,7 +23,7 @@ use crate::Error;
 use crate::base::{Report, Status, Value};
 use crate::identity::request::Protocol;
 use crate::identity::{self, Account, App, DeviceFlow, Tokens};
-use crate::store::{Grant, PendingCode, SignIn, SignInState, System, Warning};
+use crate::store::{Grant, PendingCode, SignIn, SignInState, Store, System, Warning};
 
 /// Changes that wait for an operation that watches.
 const CHANGES: usize = 16;
@@ -311,7 +311,10 @@ impl Task {
         let grant = self.keep(tokens).await?;
         sign_in.state = SignInState::Proving;
         self.changed(sign_in, Some(&grant)).await;
-        self.prove(grant).await
+        let grant = self.prove(grant).await?;
+        // Signed out or removed while it was proven.
+        self.check_cancel()?;
+        Ok(grant)
     }
 
     async fn device_flow(&self, sign_in: &mut SignIn) -> Result<Tokens, Error> {
@@ -391,7 +394,7 @@ impl Task {
         self.put(&grant).await?;
         self.live.token.put(AccessToken::signed_in(tokens.access_token, login_name, expires_at, now));
         // A connection of the account before must not carry the next mail.
-        *self.live.smtp.lock().await = None;
+        self.live.renew_mailer();
         Ok(grant)
     }
 
@@ -425,7 +428,8 @@ impl Task {
                 let report = error.report();
                 self.core.log(Level::Warning, &format!("\"{}\", SMTP: {}", self.system.title, report.message));
                 grant.warnings.push(Warning { protocol: Some(Protocol::Smtp), report });
-                self.put(&grant).await?;
+                let (id, warned) = (self.system.id.clone(), grant.warnings.clone());
+                self.core.in_store(move |store| add_warnings(store, &id, warned)).await?;
             }
         }
         Ok(grant)
@@ -435,7 +439,9 @@ impl Task {
         let token = patience.wait(self.core.access_token(&self.system.id, super::tokens::Need::default())).await??;
         let connection = super::sending::open(&self.core, &self.system, &self.live, token, patience).await?;
         // Kept: the first mail then needs no login.
-        *self.live.smtp.lock().await = Some(connection);
+        if let Ok(mut kept) = self.live.mailer().try_lock() {
+            *kept = Some(connection);
+        }
         Ok(())
     }
 
@@ -460,6 +466,13 @@ impl Task {
         self.core.publish(&Event::of_system(Kind::SignIn, &self.system.id, event));
         self.core.wake();
     }
+}
+
+/// Keeps the warnings with whatever tokens there are by now: the proof may have refreshed them.
+fn add_warnings(store: &dyn Store, system_id: &str, warnings: Vec<Warning>) -> Result<bool, crate::store::Error> {
+    let Some(grant) = store.grant(system_id)? else { return Ok(false) };
+    let before = grant.refresh_token.clone();
+    store.renew_grant(system_id, &before, Grant { warnings, ..grant })
 }
 
 /// Another account than before: that is mostly the administrator's own, signed in by mistake.

@@ -19,8 +19,9 @@ use crate::protocol::smtp::{BodyKind, Delivery, Event, Refusal, Reply, Security,
 
 /// How much of a body is given to the session at once.
 const CHUNK: usize = 64 * 1024;
-/// How long a broken write waits for the server's last word.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long a broken write, or a mail that is cancelled in doubt, waits for the server's last word. Less than a closing
+/// connector lets its operations end.
+const LAST_WORD: Duration = Duration::from_millis(800);
 
 /// How long the caller waits, and whether it still wants the result.
 #[derive(Clone)]
@@ -249,7 +250,17 @@ impl Connection {
                 Ok(Ok(0)) => self.broken(std::io::ErrorKind::UnexpectedEof.into())?,
                 Ok(Ok(length)) => self.session.receive(buffer.get(..length).unwrap_or_default())?,
                 Ok(Err(error)) => self.broken(error)?,
-                Err(interrupted) => return Err(self.interrupted(interrupted)),
+                Err(interrupted) => {
+                    if self.session.delivery() == Delivery::Unknown && patience.cancel.is_cancelled() {
+                        // Whoever cancels now would rather know: the answer is mostly on its way.
+                        let heard = tokio::time::timeout(LAST_WORD, self.stream.read(&mut buffer)).await;
+                        if let Ok(Ok(length @ 1..)) = heard {
+                            self.session.receive(buffer.get(..length).unwrap_or_default())?;
+                            continue;
+                        }
+                    }
+                    return Err(self.interrupted(interrupted));
+                }
             }
         }
     }

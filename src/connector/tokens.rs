@@ -165,6 +165,7 @@ impl Core {
         let expires_at = now.after(tokens.expires_in);
         let login_name = login_name(system, &grant);
         let expires_in_ms = i64::try_from(tokens.expires_in.as_millis()).unwrap_or(i64::MAX);
+        let before = grant.refresh_token.clone();
         let renewed = Grant {
             refresh_token: tokens.refresh_token.unwrap_or(grant.refresh_token),
             access_token: tokens.access_token.clone(),
@@ -173,8 +174,10 @@ impl Core {
         };
         // Durable before it is used: strict servers refuse the old refresh token from now on.
         let id = system.id.clone();
-        if !self.in_store(move |store| store.put_grant(&id, Some(renewed))).await? {
-            return Err(UseError::NotFound { what: "system", id: system.id.clone() }.into());
+        if !self.in_store(move |store| store.renew_grant(&id, &before, renewed)).await? {
+            // Somebody signed out or in meanwhile: what is stored now counts.
+            let stored = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
+            return Ok(self.stored_token(system, &stored));
         }
         let token =
             AccessToken { token: tokens.access_token, login_name, expires_at, obtained_at: now, refreshed: true };
@@ -191,12 +194,9 @@ impl Core {
 
     /// The grant is dead: kept with its reason, so that the administrator is told why, and everybody hears of it.
     async fn bury(&self, system_id: &str, grant: &Grant, reason: Report) -> Result<(), Error> {
-        let stored = self.grant(system_id).await?;
-        let is_current = stored.is_some_and(|stored| is_same(&stored.refresh_token, &grant.refresh_token));
-        if is_current {
-            let id = system_id.to_owned();
-            let buried = Grant { dead: Some(reason), ..grant.clone() };
-            self.in_store(move |store| store.put_grant(&id, Some(buried))).await?;
+        let (id, before) = (system_id.to_owned(), grant.refresh_token.clone());
+        let buried = Grant { dead: Some(reason), ..grant.clone() };
+        if self.in_store(move |store| store.renew_grant(&id, &before, buried)).await? {
             self.system_changed(system_id, "sign_in_required");
         }
         Ok(())

@@ -50,9 +50,10 @@ pub unsafe extern "C" fn mxo_connector_open(
     connector: *mut *mut mxo_connector,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(connector, "connector") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(connector, "connector") }?;
+        let out = out?;
         // SAFETY: passed on from the header.
         let options = unsafe { optional(options_json, "options_json", limits::OPTIONS) }?;
         let options = options.map(Options::from_json).transpose()?.unwrap_or_default();

@@ -41,9 +41,10 @@ pub unsafe extern "C" fn mxo_events_open(
     events: *mut *mut mxo_events,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(events, "events") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(events, "events") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let filter = unsafe { optional(filter_json, "filter_json", limits::OPTIONS) }?;
@@ -72,9 +73,10 @@ pub unsafe extern "C" fn mxo_events_next(
     event: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(event, "event") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(event, "event") }?;
+        let out = out?;
         let subscription = get::<Subscription>(events, "events")?;
         match subscription.next(time(timeout_ms)) {
             Next::Event(value) => {

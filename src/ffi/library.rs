@@ -57,9 +57,10 @@ pub extern "C" fn mxo_status_name(value: mxo_status) -> *const c_char {
 /// `descriptor` and `error` are NULL or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mxo_descriptor(descriptor: *mut *mut mxo_value, error: *mut *mut mxo_error) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(descriptor, "descriptor") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(descriptor, "descriptor") }?;
+        let out = out?;
         out.give::<Value>(Arc::new(descriptor::descriptor().into()))?;
         Ok(Status::Ok)
     })
@@ -83,9 +84,10 @@ pub unsafe extern "C" fn mxo_explain(
     explanation: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(explanation, "explanation") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(explanation, "explanation") }?;
+        let out = out?;
         // SAFETY: passed on from the header.
         let text = unsafe { required(text, "text", limits::OPTIONS) }?;
         let found = explain::explain(text)

@@ -59,9 +59,10 @@ fn change(
 /// `mail` and `error` are NULL or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mxo_mail_new(mail: *mut *mut mxo_mail, error: *mut *mut mxo_error) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(mail, "mail") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(mail, "mail") }?;
+        let out = out?;
         out.give(Arc::new(MailObject(Mutex::new(Mail::new()))))?;
         Ok(Status::Ok)
     })
@@ -87,9 +88,10 @@ pub unsafe extern "C" fn mxo_mail_from_mime(
     mail: *mut *mut mxo_mail,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(mail, "mail") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(mail, "mail") }?;
+        let out = out?;
         // SAFETY: passed on from the header.
         let made = Mail::from_mime(unsafe { bytes(mime, length, "mime") }?)?;
         out.give(Arc::new(MailObject(Mutex::new(made))))?;
@@ -113,9 +115,10 @@ pub unsafe extern "C" fn mxo_mail_clone(
     clone: *mut *mut mxo_mail,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(clone, "clone") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(clone, "clone") }?;
+        let out = out?;
         let copy = get::<MailObject>(mail, "mail")?.snapshot().with_new_message_id();
         out.give(Arc::new(MailObject(Mutex::new(copy))))?;
         Ok(Status::Ok)

@@ -48,9 +48,10 @@ pub unsafe extern "C" fn mxo_operation_wait(
     result: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = (!result.is_null()).then(|| unsafe { Out::handle(result, "result") }).transpose();
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = (!result.is_null()).then(|| unsafe { Out::handle(result, "result") }).transpose()?;
+        let out = out?;
         let operation = get::<Operation>(operation, "operation")?;
         if operation.is_calling() && timeout_ms != 0 && operation.status() == Status::Pending {
             return Err(UseError::WouldDeadlock.into());

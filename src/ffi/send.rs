@@ -49,9 +49,10 @@ pub unsafe extern "C" fn mxo_send(
     report: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = (!report.is_null()).then(|| unsafe { Out::handle(report, "report") }).transpose();
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = (!report.is_null()).then(|| unsafe { Out::handle(report, "report") }).transpose()?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         let mail = get::<MailObject>(mail, "mail")?.snapshot();
         // SAFETY: passed on from the header.
@@ -100,9 +101,10 @@ pub unsafe extern "C" fn mxo_send_start(
     error: *mut *mut mxo_error,
 ) -> mxo_status {
     let user_data = UserData::new(user_data, drop_user_data);
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(operation, "operation") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(operation, "operation") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         let mail = get::<MailObject>(mail, "mail")?.snapshot();
         // SAFETY: passed on from the header.

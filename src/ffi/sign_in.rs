@@ -56,9 +56,10 @@ pub unsafe extern "C" fn mxo_sign_in_start(
     error: *mut *mut mxo_error,
 ) -> mxo_status {
     let user_data = UserData::new(user_data, drop_user_data);
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(operation, "operation") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(operation, "operation") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
@@ -96,9 +97,10 @@ pub unsafe extern "C" fn mxo_sign_in_code(
     code: *mut *mut mxo_device_code,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(code, "code") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(code, "code") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let (system_id, sign_in_id) = unsafe { which(system_id, sign_in_id) }?;
@@ -138,9 +140,10 @@ pub unsafe extern "C" fn mxo_sign_in_state(
     state: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(state, "state") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(state, "state") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let (system_id, sign_in_id) = unsafe { which(system_id, sign_in_id) }?;

@@ -38,9 +38,10 @@ pub unsafe extern "C" fn mxo_system_add(
     system_id: *mut *mut c_char,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(system_id, "system_id") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(system_id, "system_id") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let (title, client_id, tenant_id, settings) = unsafe {
@@ -133,9 +134,10 @@ pub unsafe extern "C" fn mxo_system_get(
     system: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(system, "system") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(system, "system") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
@@ -161,9 +163,10 @@ pub unsafe extern "C" fn mxo_system_list(
     systems: *mut *mut mxo_value,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(systems, "systems") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(systems, "systems") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         out.give::<Value>(Arc::new(connector.systems_json()?.into()))?;
         Ok(Status::Ok)

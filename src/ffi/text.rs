@@ -77,7 +77,8 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
 }
 
-/// Where a result goes: cleared at once, filled on success.
+/// Where a result goes: cleared at once, before the guard, so that even a forked child finds nothing in it; filled on
+/// success.
 pub(super) struct Out<T>(*mut T);
 
 impl<T> Out<T> {

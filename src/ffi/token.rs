@@ -16,7 +16,7 @@ use crate::Error;
 use crate::base::value::{Node, Text};
 use crate::base::{Report, Status, Value, limits};
 use crate::connector::tokens::{AccessToken, Need};
-use crate::connector::{Connector, Core, Success};
+use crate::connector::{Connector, Core, Success, UseError};
 use crate::protocol::sasl;
 
 /// Gives an access token for the mail servers, refreshed if it must be. Any thread; blocks while it asks the identity
@@ -48,13 +48,14 @@ pub unsafe extern "C" fn mxo_access_token(
     expires_at_unix_s: *mut i64,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
-    guard(error, || {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(token, "token") };
+    let expiry = (!expires_at_unix_s.is_null())
         // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(token, "token") }?;
-        let expiry = (!expires_at_unix_s.is_null())
-            // SAFETY: passed on from the header.
-            .then(|| unsafe { Out::cleared(expires_at_unix_s, "expires_at_unix_s", 0) })
-            .transpose()?;
+        .then(|| unsafe { Out::cleared(expires_at_unix_s, "expires_at_unix_s", 0) })
+        .transpose();
+    guard(error, || {
+        let (out, expiry) = (out?, expiry?);
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
@@ -97,9 +98,10 @@ pub unsafe extern "C" fn mxo_access_token_start(
     error: *mut *mut mxo_error,
 ) -> mxo_status {
     let user_data = UserData::new(user_data, drop_user_data);
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(operation, "operation") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(operation, "operation") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?.to_owned();
@@ -147,14 +149,18 @@ pub unsafe extern "C" fn mxo_xoauth2(
     initial_response: *mut *mut c_char,
     error: *mut *mut mxo_error,
 ) -> mxo_status {
+    // SAFETY: passed on from the header.
+    let out = unsafe { Out::handle(initial_response, "initial_response") };
     guard(error, || {
-        // SAFETY: passed on from the header.
-        let out = unsafe { Out::handle(initial_response, "initial_response") }?;
+        let out = out?;
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
         // SAFETY: passed on from the header.
         let mailbox = unsafe { optional(mailbox, "mailbox", limits::TEXT) }?;
+        if mailbox.is_some_and(|mailbox| mailbox.chars().any(char::is_control)) {
+            return Err(UseError::argument("mailbox", "it holds control characters").into());
+        }
         let got = wait_for_token(&connector, system_id, 0, timeout_ms)?;
         let response: SecretString = sasl::xoauth2(mailbox.unwrap_or(&got.login_name), &got.token)?;
         out.text(response.expose_secret())?;
@@ -167,7 +173,7 @@ fn need(min_validity_s: u32) -> Need {
 }
 
 fn canceled() -> Error {
-    crate::connector::UseError::Canceled { what: "It was cancelled" }.into()
+    UseError::Canceled { what: "It was cancelled" }.into()
 }
 
 /// The token itself comes through a channel and not as an operation's value: one copy less to wipe.

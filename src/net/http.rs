@@ -46,7 +46,8 @@ impl HttpClient {
             .dns_resolver(Arc::new(Resolver))
             .timeout(limits::HTTP_EXCHANGE)
             .connect_timeout(limits::CONNECT)
-            .pool_max_idle_per_host(2)
+            // No connection is kept: one that the server closes at that moment would lose the answer to a poll.
+            .pool_max_idle_per_host(0)
             .https_only(true)
             .user_agent(concat!("myq-exchange-online/", env!("CARGO_PKG_VERSION")));
         let builder = match proxy {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{Error, Grant, SignIn, Store, System};
 use crate::base::limits;
 
@@ -72,6 +74,17 @@ impl Store for MemoryStore {
 
     fn put_grant(&self, system_id: &str, grant: Option<Grant>) -> Result<bool, Error> {
         Ok(self.with(system_id, |entry| entry.grant = grant).is_some())
+    }
+
+    fn renew_grant(&self, system_id: &str, before: &SecretString, grant: Grant) -> Result<bool, Error> {
+        let renewed = self.with(system_id, |entry| match &mut entry.grant {
+            Some(stored) if stored.refresh_token.expose_secret() == before.expose_secret() => {
+                *stored = grant;
+                true
+            }
+            _ => false,
+        });
+        Ok(renewed.unwrap_or(false))
     }
 
     fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error> {

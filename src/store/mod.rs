@@ -13,6 +13,8 @@ pub use memory::MemoryStore;
 pub use record::{Grant, PendingCode, SignIn, SignInState, System, Warning};
 pub use settings::Settings;
 
+use secrecy::SecretString;
+
 /// An engine.
 pub trait Store: Send + Sync {
     /// Adds a system; its id is new.
@@ -30,6 +32,9 @@ pub trait Store: Send + Sync {
     fn grant(&self, system_id: &str) -> Result<Option<Grant>, Error>;
     /// Replaces the tokens, or forgets them. False when the system is gone.
     fn put_grant(&self, system_id: &str, grant: Option<Grant>) -> Result<bool, Error>;
+
+    /// Replaces the tokens if the stored refresh token is still `before`: nobody signed out or in meanwhile.
+    fn renew_grant(&self, system_id: &str, before: &SecretString, grant: Grant) -> Result<bool, Error>;
 
     /// Keeps a sign-in under its id; the newest begun of a system is its latest. False when the system is gone.
     fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error>;

@@ -1,5 +1,4 @@
 //! A host for the tests: the C ABI with just enough around it to read well.
-#![expect(unsafe_code, reason = "it calls the C ABI as a host does")]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::ffi::{CStr, CString, c_char, c_void};

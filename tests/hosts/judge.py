@@ -47,6 +47,12 @@ def listed(variable):
     return [address for address in os.environ[variable].split(",") if address]
 
 
+def said(printed, word):
+    if word not in printed:
+        raise SystemExit(f"the host did not print '{word}'")
+    return printed[word]
+
+
 def main_mail():
     """The first of the host's mails, as its octets."""
     first, mails = since_mark("mails")
@@ -92,11 +98,14 @@ def bcc(_printed):
 
 
 def text(_printed):
+    bare = re.search(rb".*(?<!\r)\n|\r(?!\n).*", main_mail())
+    if bare:
+        raise SystemExit(f"a line end is not CRLF: {bare[0]!r}")
     body = message().get_body(("plain",))
     if body is None:
         raise SystemExit("there is no text/plain body")
-    # A body ends with a line end, whether the text did or not.
-    same("text", body.get_content().removesuffix("\n"), os.environ["MXO_TEXT"])
+    # On the wire line ends are CRLF, and a body ends with one, whether the text did or not.
+    same("text", body.get_content().replace("\r\n", "\n").removesuffix("\n"), os.environ["MXO_TEXT"])
 
 
 def attachment(_printed):
@@ -117,13 +126,14 @@ def identity(printed):
     kinds = [r["form"].get("grant_type", "devicecode").rpartition(":")[2] for r in good]
     same("requests that were granted", kinds, ["devicecode", "device_code", "refresh_token"])
     # "user=" login ^A "auth=Bearer " token ^A ^A, in base64
-    octets = len("user=") + len(os.environ["HOSTS_ACCOUNT"]) + 1 + len("auth=Bearer ") + int(printed["refreshed"]) + 2
-    same("length of the XOAUTH2 response", int(printed["xoauth2"]), (octets + 2) // 3 * 4)
+    octets = len("user=") + len(os.environ["HOSTS_ACCOUNT"]) + 1 + len("auth=Bearer ") + int(said(printed, "refreshed")) + 2
+    same("length of the XOAUTH2 response", int(said(printed, "xoauth2")), (octets + 2) // 3 * 4)
 
 
 def server(printed):
+    reply = said(printed, "sent")
     _, mails = since_mark("mails")
-    same("printed reply", re.findall("<([^>]*)>", printed["sent"]), [mails[0]["message_id"]])
+    same("printed reply", re.findall("<([^>]*)>", reply), [mails[0]["message_id"]])
     same("Message-ID", message()["message-id"], f"<{mails[0]['message_id']}>")
     _, sessions = since_mark("sessions")
     same("SMTP connections", len(sessions), 1)

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod limits;
 pub mod report;
+pub mod signals;
 pub mod status;
 pub mod value;
 

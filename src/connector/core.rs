@@ -17,7 +17,7 @@ use super::smtp::Connection;
 use super::tokens::TokenCache;
 use super::{Connector, Event, Level, Options, UseError, courier, lock};
 use crate::Error;
-use crate::base::{Clock, limits};
+use crate::base::{Clock, limits, signals};
 use crate::identity::cloud::Cloud;
 use crate::net::{HttpClient, tls};
 use crate::store::{MemoryStore, Store, System};
@@ -109,6 +109,7 @@ impl Core {
             .worker_threads(WORKERS)
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("mxo")
+            .on_thread_start(signals::take_none)
             .enable_all()
             .build()
             .map_err(|_| UseError::Limit { what: "threads in this process" })?;
@@ -155,7 +156,10 @@ impl Core {
         if courier::is_in_callback() {
             // A thread cannot join itself: another one waits for this one.
             let ended = std::thread::Builder::new().name("mxo-close".to_owned());
-            let _ = ended.spawn(move || runtime.shutdown_timeout(patience));
+            let _ = ended.spawn(move || {
+                signals::take_none();
+                runtime.shutdown_timeout(patience);
+            });
         } else {
             runtime.shutdown_timeout(patience);
         }

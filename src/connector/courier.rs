@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 
 use crate::base::limits;
+use crate::base::signals::HostMask;
 
 /// A host's function with all that it needs. What it owns is released when it is dropped, after the last call.
 pub type Call<T> = Box<dyn Fn(&T) + Send + Sync>;
@@ -21,6 +22,8 @@ impl<T: Send + 'static> Clone for Courier<T> {
 }
 
 struct Inner<T> {
+    /// That of the thread which brought the function.
+    mask: HostMask,
     queue: Mutex<Queue<T>>,
     runtime: Handle,
 }
@@ -50,7 +53,8 @@ impl<T: Send + 'static> Courier<T> {
     #[must_use]
     pub fn new(runtime: Handle, call: Call<T>) -> Self {
         let queue = Queue { news: VecDeque::new(), call: Some(Arc::new(call)), running: false, finished: false };
-        Self(Arc::new(Inner { queue: Mutex::new(queue), runtime }))
+        let mask = HostMask::of_this_thread();
+        Self(Arc::new(Inner { mask, queue: Mutex::new(queue), runtime }))
     }
 
     /// Queues a piece of news. When the function is slower than the news, the oldest are dropped.
@@ -98,7 +102,7 @@ impl<T: Send + 'static> Inner<T> {
     fn deliver(&self) {
         ON_LIBRARY_THREAD.set(true);
         while let Some((news, call)) = self.next() {
-            call(&news);
+            self.mask.within(|| call(&news));
         }
         ON_LIBRARY_THREAD.set(false);
     }

@@ -484,6 +484,7 @@ def check_plain(world):
 def check_forked(world):
     """A forked child gets MXO_E_FORKED at once, whatever the parent's threads hold; the parent notices nothing."""
     function = world.function
+    before = world.checks
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -499,7 +500,7 @@ def check_forked(world):
         elif any(parameter.noun for parameter in function.parameters):
             value = world.call().value
             world.check(value == nothing(world), f"gave {value} instead of what NULL gives")
-        os.write(writer, json.dumps(world.faults).encode())
+        os.write(writer, json.dumps([world.faults, world.checks - before]).encode())
         os._exit(0)
     os.close(writer)
     said = os.read(reader, 65536)
@@ -508,8 +509,9 @@ def check_forked(world):
     if status != 0:
         world.check(False, f"it ended by {signal.Signals(status).name if os.WIFSIGNALED(status) else status}")
     else:
-        for fault in json.loads(said):
-            world.check(False, fault)
+        faults, checks = json.loads(said)
+        world.faults += faults
+        world.checks += checks
     dead = [noun for noun, value in world.handles.items() if not world.is_alive(noun, value)]
     world.check(not dead, f"the parent lost {dead}")
 

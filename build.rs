@@ -60,7 +60,8 @@ fn header(full: bool) -> Result<String, Box<dyn std::error::Error>> {
     }
     let mut header = Vec::new();
     builder.generate()?.write(&mut header);
-    Ok(without_safety(&String::from_utf8(header)?))
+    // In decimal it is no 32-bit constant on Windows.
+    Ok(without_safety(&String::from_utf8(header)?).replace("MXO_FOREVER 4294967295", "MXO_FOREVER 0xffffffffu"))
 }
 
 /// Leaves out the "# Safety" sections, which speak to Rust; what they ask is said of each parameter.

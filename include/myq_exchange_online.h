@@ -3,7 +3,8 @@
  *
  * The tour. Every function gives a status; 0 is good, negative is a failure, positive is "not a failure, look closer".
  * The last parameter takes an error object that says in one sentence what happened and what to do; NULL if you do not
- * care. What the library hands out, the library frees. Handles are checked: a stale one is an error, not a crash.
+ * care; each call overwrites it, so free it after a failure before you use it again. What the library hands out, the
+ * library frees. Handles are checked: a stale one is an error, not a crash.
  *
  *     mxo_connector *connector = NULL;
  *     mxo_operation *sign_in = NULL;
@@ -19,7 +20,7 @@
  *     if (mxo_sign_in_code(connector, system, NULL, 30000, &code, &error) == MXO_OK)
  *         printf("open %s and type %s\n", mxo_device_code_verification_uri(code), mxo_device_code_user_code(code));
  *     if (mxo_operation_wait(sign_in, MXO_FOREVER, NULL, &error) != MXO_OK)
- *         printf("%s %s\n", mxo_error_message(error), mxo_error_remedy(error));
+ *         printf("%s\n", mxo_error_message(error));
  *
  *     mxo_mail_new(&mail, &error);
  *     mxo_mail_add_recipient(mail, MXO_TO, "alice@contoso.com", "Alice", &error);
@@ -100,7 +101,7 @@
 /**
  * A time-out in milliseconds that never runs out.
  */
-#define MXO_FOREVER 4294967295
+#define MXO_FOREVER 0xffffffffu
 
 /**
  * mxo_value_kind: there is nothing at the path.
@@ -512,7 +513,8 @@ extern "C" {
 
 /**
  * The version of the ABI: major << 16 | minor. A binding asks for it first, wants its own major and at least its own
- * minor, and refuses politely otherwise. Any thread; does not block.
+ * minor, and refuses politely otherwise: the high halves must be equal, and the whole number at least that of the
+ * header. Any thread; does not block.
  *
  * @return MXO_ABI_MAJOR << 16 | MXO_ABI_MINOR of the library that is loaded.
  */
@@ -570,14 +572,16 @@ void mxo_string_free(char *text);
  * operations; their other options must be equal. Any thread; does not touch the network.
  *
  * @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
- *                      "data_directory" (absolute path; without it nothing is shared or kept), "tls_roots"
- *                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
+ *                      "data_directory" (absolute path: connectors of this process with the same one share
+ *                      everything; until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
  *                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
  * @param connector     Receives the connector; close it with mxo_connector_close.
  * @param error         Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED.
  */
-mxo_status mxo_connector_open(const char *options_json, mxo_connector **connector, mxo_error **error);
+mxo_status mxo_connector_open(const char *options_json,
+                              mxo_connector **connector,
+                              mxo_error **error);
 
 /**
  * Closes a connector and frees it, within 2 seconds even past a callback that is stuck. Running calls return
@@ -611,7 +615,7 @@ mxo_status mxo_connector_set_logger(mxo_connector *connector,
  * Opens a subscription to what happens from now on. Any thread; does not block.
  *
  * Each event has "/type": "system" (added, changed, removed, connected, sign_in_required …), "sign_in" (each step of
- * one), "completion" (an operation of this connector ended: "/operation_id", "/status", never its result), "log"
+ * one), "completion" (an operation of this connector ended: "/operation_id", "/status", "/name", never its result), "log"
  * (a line of the log, only when asked for), and "lost" ("/count" events were dropped because nobody read them: read
  * the state again). A completion is kept until it was read or its operation freed; of the rest the newest 1,024.
  *
@@ -622,7 +626,10 @@ mxo_status mxo_connector_set_logger(mxo_connector *connector,
  * @param error        Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_HANDLE, MXO_E_ARGUMENT, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED.
  */
-mxo_status mxo_events_open(mxo_connector *connector, const char *filter_json, mxo_events **events, mxo_error **error);
+mxo_status mxo_events_open(mxo_connector *connector,
+                           const char *filter_json,
+                           mxo_events **events,
+                           mxo_error **error);
 
 /**
  * Waits for the next event. Any thread; several may wait on one subscription, each event goes to one of them.
@@ -695,8 +702,8 @@ mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mx
 /**
  * Tells a system: "/id", "/title", "/client_id", "/tenant_id", "/settings" and "/status". "/status/state" is
  * "not_connected", "signing_in", "code_waiting", "connected" or "sign_in_required"; "/status/login_name" is whom it is
- * connected as; "/status/warnings" is what refused although the sign-in worked, each with "/protocol", "/message" and
- * "/remedy"; "/status/error" is why it must be connected again. Any thread; does not touch the network.
+ * connected as; "/status/warnings" is what refused although the sign-in worked, each with "/protocol" (null when it is
+ * of none), "/status", "/name", "/message" and "/remedy"; "/status/error" is why it must be connected again. Any thread; does not touch the network.
  *
  * @param connector  An open connector.
  * @param system_id  The system.
@@ -704,7 +711,10 @@ mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mx
  * @param error      Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
  */
-mxo_status mxo_system_get(mxo_connector *connector, const char *system_id, mxo_value **system, mxo_error **error);
+mxo_status mxo_system_get(mxo_connector *connector,
+                          const char *system_id,
+                          mxo_value **system,
+                          mxo_error **error);
 
 /**
  * Tells all systems, as "/systems/0", "/systems/1" …, each as mxo_system_get does. Any thread; does not touch the
@@ -773,7 +783,7 @@ mxo_status mxo_sign_in_code(mxo_connector *connector,
 
 /**
  * Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
- * (MXO_PENDING while it runs, then how it ended), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
+ * (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
  * "/error" when it failed. Outcomes are kept, so a page asks by the identifier of its own sign-in and never reads an
  * older success. For web requests: any process, any thread.
  *

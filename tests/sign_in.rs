@@ -292,3 +292,51 @@ fn an_identity_service_that_is_not_there_says_so() {
     let host = Host::with(&simulator, simulator.client_id(), simulator.tenant_id(), &settings);
     assert_eq!(failure(&host).name(), "MXO_E_CERTIFICATE");
 }
+
+#[test]
+fn the_last_change_that_a_callback_hears_is_a_state_whatever_ends_it() {
+    use std::ffi::{CStr, c_char, c_void};
+    use std::sync::Mutex;
+
+    use myq_exchange_online::ffi::operation::mxo_operation_cancel;
+    use myq_exchange_online::ffi::sign_in::mxo_sign_in_start;
+    use myq_exchange_online::ffi::value::mxo_value_string;
+    use myq_exchange_online::ffi::{mxo_operation, mxo_value};
+
+    static STATES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    unsafe extern "C" fn keep(_: *mut c_void, operation: *mut mxo_operation, change: *const mxo_value) {
+        let text = |path: &CStr| {
+            let found: *const c_char = mxo_value_string(change, path.as_ptr());
+            assert!(!found.is_null(), "{path:?} is missing");
+            // SAFETY: lives for the call.
+            unsafe { CStr::from_ptr(found) }.to_str().unwrap().to_owned()
+        };
+        let state = text(c"/state");
+        if state == "code_waiting" {
+            mxo_operation_cancel(operation);
+        }
+        STATES.lock().unwrap().push(format!("{state} {}", text(c"/name")));
+    }
+
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    let (mut operation, mut error) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: live handles, NUL-terminated texts, a callback without data.
+    let status = unsafe {
+        mxo_sign_in_start(
+            host.connector,
+            host.system.as_ptr(),
+            std::ptr::null(),
+            Some(keep),
+            std::ptr::null_mut(),
+            None,
+            &raw mut operation,
+            &raw mut error,
+        )
+    };
+    common::checked(status, error).unwrap();
+    let operation = common::Operation(operation);
+    assert_eq!(operation.wait().unwrap_err().name(), "MXO_E_CANCELED");
+    until(|| STATES.lock().unwrap().len() == 2);
+    assert_eq!(*STATES.lock().unwrap(), ["code_waiting MXO_PENDING", "failed MXO_E_CANCELED"]);
+}

@@ -141,8 +141,7 @@ async fn follow(
     operation: &Operation,
 ) -> Result<Success, Error> {
     // A joiner is told first where it stands.
-    let mut sign_in = core.sign_in(system_id, Some(sign_in_id))?;
-    let mut change: Change = Arc::new(core.sign_in_json(&sign_in, None).into());
+    let (mut change, mut sign_in) = core.sign_in_now(system_id, sign_in_id).await?;
     let mut told = None;
     loop {
         if sign_in.state.is_final() {
@@ -159,23 +158,22 @@ async fn follow(
         }
         tokio::select! {
             biased;
-            next = news.recv() => match next {
-                Ok((next_change, next_sign_in)) => (change, sign_in) = (next_change, next_sign_in),
-                Err(_) => {
-                    // Too many changes at once, or the end: the record has the rest.
-                    sign_in = core.sign_in(system_id, Some(sign_in_id))?;
-                    change = Arc::new(core.sign_in_json(&sign_in, None).into());
-                    if !sign_in.state.is_final() {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
+            next = news.recv() => (change, sign_in) = match next {
+                Ok(next) => next,
+                // Too many changes at once, or the end: the record has the rest.
+                Err(_) => core.sign_in_now(system_id, sign_in_id).await?,
             },
             () = operation.cancel.cancelled() => {
                 // A connector that closes takes its operations along, not the sign-in that others may follow.
-                if operation.was_canceled() {
+                let error = if operation.was_canceled() {
                     core.cancel_running(system_id, sign_in_id);
-                }
-                return Err(UseError::Canceled { what: "The sign-in was cancelled" }.into());
+                    UseError::Canceled { what: "The sign-in was cancelled" }
+                } else {
+                    UseError::Closed
+                };
+                let ended = SignIn { state: SignInState::Failed, error: Some(error.report()), ..sign_in };
+                operation.changes_last(&Arc::new(core.sign_in_json(&ended, None).into()));
+                return Err(error.into());
             }
         }
     }
@@ -188,6 +186,16 @@ impl Core {
         let found = self.store().sign_in(system_id, sign_in_id)?;
         let id = sign_in_id.unwrap_or("(the latest)").to_owned();
         Ok(found.ok_or(UseError::NotFound { what: "sign-in", id })?)
+    }
+
+    /// A sign-in as it stands, with the account once it is connected.
+    async fn sign_in_now(&self, system_id: &str, sign_in_id: &str) -> Result<(Change, SignIn), Error> {
+        let (system, id) = (system_id.to_owned(), sign_in_id.to_owned());
+        let (sign_in, grant) =
+            self.in_store(move |store| Ok((store.sign_in(&system, Some(&id))?, store.grant(&system)?))).await?;
+        let sign_in = sign_in.ok_or(UseError::Canceled { what: "The system was removed" })?;
+        let grant = grant.filter(|_| sign_in.state == SignInState::Connected);
+        Ok((Arc::new(self.sign_in_json(&sign_in, grant.as_ref()).into()), sign_in))
     }
 
     fn cancel_running(&self, system_id: &str, sign_in_id: &str) {
@@ -251,7 +259,7 @@ impl Core {
             "sign_in_id": sign_in.id,
             "state": sign_in.state.name(),
             "status": status,
-            "status_name": status.name(),
+            "name": status.name(),
             "code": code,
             "error": sign_in.error.as_ref().map(Report::to_json),
         });

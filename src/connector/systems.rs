@@ -232,6 +232,8 @@ impl super::Core {
         let latest = self.store().sign_in(&system.id, None)?;
         let running = latest.as_ref().filter(|sign_in| !sign_in.state.is_final());
         let state = match (&grant, running) {
+            // The new tokens are there, but not proven yet.
+            (_, Some(SignIn { state: SignInState::Proving, .. })) => "signing_in",
             (Some(Grant { dead: None, .. }), _) => "connected",
             (_, Some(SignIn { state: SignInState::CodeWaiting, .. })) => "code_waiting",
             (_, Some(_)) => "signing_in",

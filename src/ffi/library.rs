@@ -17,7 +17,8 @@ pub const MXO_ABI_MAJOR: u32 = 1;
 pub const MXO_ABI_MINOR: u32 = 0;
 
 /// The version of the ABI: major << 16 | minor. A binding asks for it first, wants its own major and at least its own
-/// minor, and refuses politely otherwise. Any thread; does not block.
+/// minor, and refuses politely otherwise: the high halves must be equal, and the whole number at least that of the
+/// header. Any thread; does not block.
 ///
 /// @return MXO_ABI_MAJOR << 16 | MXO_ABI_MINOR of the library that is loaded.
 #[unsafe(no_mangle)]

@@ -114,7 +114,7 @@ pub unsafe extern "C" fn mxo_sign_in_code(
 }
 
 /// Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
-/// (MXO_PENDING while it runs, then how it ended), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
+/// (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
 /// "/error" when it failed. Outcomes are kept, so a page asks by the identifier of its own sign-in and never reads an
 /// older success. For web requests: any process, any thread.
 ///

@@ -3,7 +3,8 @@
  *
  * The tour. Every function gives a status; 0 is good, negative is a failure, positive is "not a failure, look closer".
  * The last parameter takes an error object that says in one sentence what happened and what to do; NULL if you do not
- * care. What the library hands out, the library frees. Handles are checked: a stale one is an error, not a crash.
+ * care; each call overwrites it, so free it after a failure before you use it again. What the library hands out, the
+ * library frees. Handles are checked: a stale one is an error, not a crash.
  *
  *     mxo_connector *connector = NULL;
  *     mxo_operation *sign_in = NULL;
@@ -19,7 +20,7 @@
  *     if (mxo_sign_in_code(connector, system, NULL, 30000, &code, &error) == MXO_OK)
  *         printf("open %s and type %s\n", mxo_device_code_verification_uri(code), mxo_device_code_user_code(code));
  *     if (mxo_operation_wait(sign_in, MXO_FOREVER, NULL, &error) != MXO_OK)
- *         printf("%s %s\n", mxo_error_message(error), mxo_error_remedy(error));
+ *         printf("%s\n", mxo_error_message(error));
  *
  *     mxo_mail_new(&mail, &error);
  *     mxo_mail_add_recipient(mail, MXO_TO, "alice@contoso.com", "Alice", &error);

@@ -22,7 +22,7 @@
 
 #define MXO_REPLY_TO 3
 
-#define MXO_FOREVER 4294967295
+#define MXO_FOREVER 0xffffffffu
 
 #define MXO_KIND_ABSENT 0
 

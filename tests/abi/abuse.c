@@ -1,7 +1,7 @@
 /*
  * Mistreats the library as a busy, careless host does, and holds it to its promises. One test for each run:
  *
- *     abuse guest | close | events | memory COUNT | fork | random ACTIONS THREADS
+ *     abuse guest | close | callbacks | events | memory COUNT | fork | random ACTIONS THREADS
  *
  * tests/abi/run starts the simulator, and a "person" who is spoken to through two pipes. Environment: SIMULATOR_DIR,
  * PERSON (to it), ANSWER (from it), SEED, SLOW (how much slower everything is, under valgrind).
@@ -40,7 +40,8 @@ static void __attribute__((format(printf, 2, 3))) check(bool good, const char *f
     va_list arguments;
 
     if (good) return;
-    failures++;
+    /* The first of many tell enough. */
+    if (++failures > 8) return;
     va_start(arguments, format);
     flockfile(told);
     fprintf(told, "not ok - ");
@@ -906,6 +907,106 @@ static void test_close(void)
     held("21 closes of the last connector from a callback or drop_user_data; its threads end");
 }
 
+/* --- callbacks ---------------------------------------------------------------------------------------------------- */
+
+/* Works with a connector as a host would anywhere: begins a sign-in that cannot work, and waits for its end. */
+static void must_work(int slot, const char *where)
+{
+    mxo_operation *operation = NULL;
+    mxo_status status = mxo_sign_in_start(connectors[slot], systems[slot][0], NULL, NULL, NULL, NULL, &operation, NULL);
+    double start = now();
+
+    check(status == MXO_OK, "%s: a start gave %d", where, status);
+    status = mxo_operation_wait(operation, (uint32_t)(4000 * slow), NULL, NULL);
+    check(status == MXO_E_NETWORK, "%s: the sign-in of another connector gave %d after %.1f s, not MXO_E_NETWORK: is a lock held?",
+          where, status, now() - start);
+    mxo_operation_free(operation);
+    freed++;
+}
+
+static void work_on_drop(void *user_data)
+{
+    drop_data(user_data);
+    must_work(1, "in drop_user_data");
+}
+
+static void work_on_line(void *user_data, int32_t level, const char *line)
+{
+    static _Atomic int lines;
+
+    (void)level, (void)line;
+    begin_call(user_data);
+    if (lines++ == 0) must_work(1, "in a logger");
+    end_call(user_data);
+}
+
+static void work_on_change(void *user_data, mxo_operation *operation, const mxo_value *change)
+{
+    (void)operation, (void)change;
+    begin_call(user_data);
+    must_work(1, "in a callback");
+    end_call(user_data);
+}
+
+static void ask_on_change(void *user_data, mxo_operation *operation, const mxo_value *change)
+{
+    struct data *data = user_data;
+    char *token = NULL;
+    mxo_status status;
+
+    (void)operation, (void)change;
+    begin_call(data);
+    status = mxo_access_token(connectors[0], systems[0][0], 0, (uint32_t)(5000 * slow), &token, NULL, NULL);
+    check(status == MXO_E_SIGN_IN_REQUIRED, "one of many callbacks asked for a token and got %d", status);
+    end_call(data);
+}
+
+static void test_callbacks(void)
+{
+    static mxo_operation *many[300];
+    mxo_operation *operation = NULL;
+    char folder[1000];
+    int index, done;
+    double start;
+
+    snprintf(folder, sizeof folder, "%s/callbacks", getenv("SIMULATOR_DIR"));
+    mkdir(folder, 0700);
+    for (index = 0; index < 2; index++) {
+        connectors[index] = open_connector(folder);
+        add_system(connectors[index], unreachable, systems[index][0]);
+    }
+    /* The other connector's log goes through the one that is closed or changed meanwhile. */
+    mxo_connector_set_logger(connectors[0], MXO_LOG_DEBUG, work_on_line, hand_over(0), work_on_drop, NULL);
+    must_work(0, "the first");
+    until(&freed, 2, "a logger works");
+    mxo_connector_set_logger(connectors[0], MXO_LOG_DEBUG, work_on_line, hand_over(0), work_on_drop, NULL);
+    until(&freed, 3, "a logger is dropped");
+    held("a logger and the drop of one that is replaced can work with another connector");
+    done = freed;
+    mxo_access_token_start(connectors[0], systems[0][0], 0, work_on_change, hand_over(0), work_on_drop, &operation, NULL);
+    until(&freed, done + 2, "an operation's function works");
+    mxo_operation_free(operation);
+    held("so can an operation's function and its drop");
+    done = freed;
+    mxo_connector_close(connectors[0]);
+    until(&freed, done + 1, "the logger of a closed connector is dropped");
+    all_are_dropped();
+    mxo_connector_close(connectors[1]);
+    held("so can the drop of the logger of a connector that is closed");
+
+    connectors[0] = open_connector(NULL);
+    add_system(connectors[0], unreachable, systems[0][0]);
+    start = now();
+    for (index = 0; index < 300; index++) {
+        mxo_access_token_start(connectors[0], systems[0][0], 0, ask_on_change, hand_over(0), drop_data, &operation, NULL);
+        many[index] = operation;
+    }
+    all_are_dropped();
+    for (index = 0; index < 300; index++) mxo_operation_free(many[index]);
+    mxo_connector_close(connectors[0]);
+    held("300 callbacks at once that each ask for a token got their answers in %.1f s", now() - start);
+}
+
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
 enum { UPDATES = 1000, STARTS = 300, ALL = UPDATES + STARTS };
@@ -1258,6 +1359,7 @@ int main(int count, char **arguments)
     prepare();
     if (strcmp(test, "guest") == 0) test_guest(before);
     else if (strcmp(test, "close") == 0) test_close();
+    else if (strcmp(test, "callbacks") == 0) test_callbacks();
     else if (strcmp(test, "events") == 0) test_events();
     else if (strcmp(test, "memory") == 0) test_memory(atoi(arguments[2]));
     else if (strcmp(test, "fork") == 0) test_fork();

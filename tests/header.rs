@@ -234,6 +234,14 @@ fn what_leaves_the_library_is_what_the_header_declares() {
 }
 
 #[test]
+fn the_library_stays_in_memory_and_has_its_name() {
+    let library = library();
+    let dynamic = run("readelf", &["--wide", "--dynamic", library.to_str().unwrap()]);
+    assert!(dynamic.contains("NODELETE"), "a dlclose would unload code that its threads run in: see build.rs");
+    assert!(dynamic.contains("soname: [libmyq_exchange_online.so]"), "the library has another name, or none");
+}
+
+#[test]
 fn every_function_is_explained() {
     let header = header();
     let code = without_comments(&header);

@@ -81,6 +81,9 @@ int main(int count, char **arguments)
         close_connector(connector);
         if (round % 3 != 2) check(dlclose(library) == 0, round, "dlclose");
         check(threads() == 1, round, "threads run after the close");
+        library = dlopen(arguments[1], RTLD_NOW | RTLD_NOLOAD);
+        check(library != NULL, round, "it was unloaded");
+        if (library != NULL) dlclose(library);
     }
     for (number = 1; number <= 64; number++) {
         sigaction(number, NULL, &after);

@@ -572,16 +572,15 @@ void mxo_string_free(char *text);
  * operations; their other options must be equal. Any thread; does not touch the network.
  *
  * @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
- *                      "data_directory" (absolute path: connectors of this process with the same one share
- *                      everything; until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
- *                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
+ *                      "data_directory" (absolute path: connectors of this process with the same one share everything;
+ *                      until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy"
+ *                      ("system", "none" or an address), "client_name" (the DNS name that this server gives itself in
+ *                      EHLO). An unknown option is MXO_E_ARGUMENT and named.
  * @param connector     Receives the connector; close it with mxo_connector_close.
  * @param error         Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED.
  */
-mxo_status mxo_connector_open(const char *options_json,
-                              mxo_connector **connector,
-                              mxo_error **error);
+mxo_status mxo_connector_open(const char *options_json, mxo_connector **connector, mxo_error **error);
 
 /**
  * Closes a connector and frees it, within 2 seconds even past a callback that is stuck. Running calls return
@@ -615,9 +614,9 @@ mxo_status mxo_connector_set_logger(mxo_connector *connector,
  * Opens a subscription to what happens from now on. Any thread; does not block.
  *
  * Each event has "/type": "system" (added, changed, removed, connected, sign_in_required …), "sign_in" (each step of
- * one), "completion" (an operation of this connector ended: "/operation_id", "/status", "/name", never its result), "log"
- * (a line of the log, only when asked for), and "lost" ("/count" events were dropped because nobody read them: read
- * the state again). A completion is kept until it was read or its operation freed; of the rest the newest 1,024.
+ * one), "completion" (an operation of this connector ended: "/operation_id", "/status", "/name", never its result),
+ * "log" (a line of the log, only when asked for), and "lost" ("/count" events were dropped because nobody read them:
+ * read the state again). A completion is kept until it was read or its operation freed; of the rest the newest 1,024.
  *
  * @param connector    An open connector.
  * @param filter_json  A JSON object (docs/schema/events-filter.schema.json): "types", "system_id", "log_level". May
@@ -626,10 +625,7 @@ mxo_status mxo_connector_set_logger(mxo_connector *connector,
  * @param error        Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_HANDLE, MXO_E_ARGUMENT, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED.
  */
-mxo_status mxo_events_open(mxo_connector *connector,
-                           const char *filter_json,
-                           mxo_events **events,
-                           mxo_error **error);
+mxo_status mxo_events_open(mxo_connector *connector, const char *filter_json, mxo_events **events, mxo_error **error);
 
 /**
  * Waits for the next event. Any thread; several may wait on one subscription, each event goes to one of them.
@@ -703,7 +699,8 @@ mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mx
  * Tells a system: "/id", "/title", "/client_id", "/tenant_id", "/settings" and "/status". "/status/state" is
  * "not_connected", "signing_in", "code_waiting", "connected" or "sign_in_required"; "/status/login_name" is whom it is
  * connected as; "/status/warnings" is what refused although the sign-in worked, each with "/protocol" (null when it is
- * of none), "/status", "/name", "/message" and "/remedy"; "/status/error" is why it must be connected again. Any thread; does not touch the network.
+ * of none), "/status", "/name", "/message" and "/remedy"; "/status/error" is why it must be connected again. Any
+ * thread; does not touch the network.
  *
  * @param connector  An open connector.
  * @param system_id  The system.
@@ -711,10 +708,7 @@ mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mx
  * @param error      Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
  */
-mxo_status mxo_system_get(mxo_connector *connector,
-                          const char *system_id,
-                          mxo_value **system,
-                          mxo_error **error);
+mxo_status mxo_system_get(mxo_connector *connector, const char *system_id, mxo_value **system, mxo_error **error);
 
 /**
  * Tells all systems, as "/systems/0", "/systems/1" …, each as mxo_system_get does. Any thread; does not touch the
@@ -730,11 +724,11 @@ mxo_status mxo_system_list(mxo_connector *connector, mxo_value **systems, mxo_er
 /**
  * Starts a sign-in by device code (RFC 8628), or joins the one that runs. Any thread; does not block.
  *
- * The operation ends when the system is connected and proven, or with the reason why not. Its changes: at
- * "code_waiting" show "/code/user_code" and "/code/verification_uri" (or ask mxo_sign_in_code), "proving" when the
- * person has confirmed, then "connected" or "failed". The result is what mxo_sign_in_state tells; "/warnings" names
- * each protocol of "serves" that refused although the sign-in worked. Freeing the operation lets the sign-in go on;
- * cancelling it cancels the sign-in.
+ * The operation ends when the system is connected and proven (for now: SMTP has let it in once), or with the reason
+ * why not. Its changes: at "code_waiting" show "/code/user_code" and "/code/verification_uri" (or ask
+ * mxo_sign_in_code), "proving" when the person has confirmed, then "connected" or "failed". The result is what
+ * mxo_sign_in_state tells; "/warnings" names each protocol of "serves" that was tried and refused although the sign-in
+ * worked. Freeing the operation lets the sign-in go on; cancelling it cancels the sign-in.
  *
  * @param connector       An open connector.
  * @param system_id       The system.
@@ -749,8 +743,8 @@ mxo_status mxo_system_list(mxo_connector *connector, mxo_value **systems, mxo_er
  *         MXO_E_STORE, MXO_E_FORKED. The operation itself may end with: MXO_E_SIGN_IN_DECLINED, MXO_E_SIGN_IN_EXPIRED,
  *         MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND, MXO_E_PUBLIC_CLIENT_OFF,
  *         MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT, MXO_E_WRONG_ACCOUNT,
- *         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_CANCELED,
- *         MXO_E_CLOSED, and those of the network (3xx).
+ *         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_FILE (the
+ *         cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx).
  */
 mxo_status mxo_sign_in_start(mxo_connector *connector,
                              const char *system_id,
@@ -783,15 +777,16 @@ mxo_status mxo_sign_in_code(mxo_connector *connector,
 
 /**
  * Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
- * (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
- * "/error" when it failed. Outcomes are kept, so a page asks by the identifier of its own sign-in and never reads an
- * older success. For web requests: any process, any thread.
+ * (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with
+ * "/code/expires_in_s") while it waits, "/error" when it failed. Outcomes are kept, so a page asks by the identifier
+ * of its own sign-in and never reads an older success. Any thread. For now the process that started the sign-in is the
+ * one that asks the identity service, and the only one that knows; this call tells at once.
  *
  * @param connector   An open connector.
  * @param system_id   The system.
  * @param sign_in_id  Which sign-in. May be NULL: the latest.
- * @param timeout_ms  The most that this call may take if it has to ask the identity service itself, because nobody
- *                    else does, in milliseconds; 0 tells what is known.
+ * @param timeout_ms  The most that this call may take, in milliseconds, once it may have to ask the identity service
+ *                    itself; 0 tells what is known.
  * @param state       Receives the value; free it with mxo_value_free.
  * @param error       Receives the error, if any. May be NULL.
  * @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
@@ -893,7 +888,8 @@ void mxo_device_code_free(mxo_device_code *code);
  * @param expires_at_unix_s  Receives when it ends, in seconds since 1970. May be NULL.
  * @param error              Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_SIGN_IN_REQUIRED and the other failures of a sign-in (2xx): somebody must connect the system;
- *         MXO_E_IDENTITY_BUSY; MXO_E_TIMEOUT: not in this time; the failures of the network (3xx); MXO_E_NOT_FOUND,
+ *         MXO_E_IDENTITY_BUSY; MXO_E_TIMEOUT: not in this time; MXO_E_FILE (the cloud's "ca_file"); the failures of
+ *         the network (3xx); MXO_E_NOT_FOUND,
  *         MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
  */
 mxo_status mxo_access_token(mxo_connector *connector,
@@ -1055,7 +1051,8 @@ mxo_status mxo_mail_add_header(mxo_mail *mail, const char *name, const char *val
  *
  * @param mail          The mail.
  * @param name          The file name that the receiver sees, UTF-8.
- * @param content_type  As "application/pdf". May be NULL: application/octet-stream.
+ * @param content_type  As "application/pdf". May be NULL: by the extension of the name, else
+ *                      application/octet-stream.
  * @param content       The bytes. May be NULL when `length` is 0.
  * @param length        How many.
  * @param error         Receives the error, if any. May be NULL.
@@ -1076,7 +1073,8 @@ mxo_status mxo_mail_attach_bytes(mxo_mail *mail,
  * @param mail          The mail.
  * @param path          Path of the file, UTF-8.
  * @param name          The file name that the receiver sees, UTF-8. May be NULL: the file's own.
- * @param content_type  As "application/pdf". May be NULL: application/octet-stream.
+ * @param content_type  As "application/pdf". May be NULL: by the extension of the name, else
+ *                      application/octet-stream.
  * @param error         Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_FILE: it cannot be read; MXO_E_ARGUMENT, which names the field; MXO_E_MESSAGE_TOO_BIG,
  *         MXO_E_LIMIT above 1,000; MXO_E_HANDLE, MXO_E_FORKED.

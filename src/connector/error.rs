@@ -88,7 +88,7 @@ impl UseError {
                 Status::Forked,
                 "This process was forked from one that had the library open, and cannot use it.",
             )
-            .remedy("Open the connector after the fork, in each process for itself."),
+            .remedy("Open no connector before a fork: each process opens its own afterwards."),
             Self::WouldDeadlock => {
                 Report::new(Status::WouldDeadlock, "A callback cannot wait for the operation that called it.")
             }

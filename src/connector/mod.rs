@@ -1,4 +1,5 @@
-//! What a host can do, in safe Rust: systems, sign-in, tokens, sending, events. The only async code, with [`crate::net`].
+//! What a host can do, in safe Rust: systems, sign-in, tokens, sending, events. The only async code, with
+//! [`crate::net`].
 
 pub mod core;
 pub mod courier;

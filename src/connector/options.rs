@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::UseError;
 use crate::net::tls::Roots;
+use crate::protocol::smtp::is_client_name;
 
 /// The options.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,7 +48,7 @@ impl Options {
             return Err(wrong("data_directory", "must be an absolute path".to_owned()));
         }
         if options.client_name.as_deref().is_some_and(|name| !is_client_name(name)) {
-            return Err(wrong("client_name", "must be a full DNS name, with a dot".to_owned()));
+            return Err(wrong("client_name", "must be a full DNS name, or an address as [192.0.2.1]".to_owned()));
         }
         Ok(options)
     }
@@ -77,14 +78,6 @@ pub fn parse<T: DeserializeOwned>(parameter: &'static str, text: &str) -> Result
     serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
 }
 
-/// RFC 5321 section 4.1.1.1: a domain.
-fn is_client_name(name: &str) -> bool {
-    // A bare NetBIOS name is no name for a mail server: it must have a dot.
-    (1..=255).contains(&name.len())
-        && name.contains('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +88,10 @@ mod tests {
         assert!(refused(r#"{"colour": 1}"#).contains("colour"));
         assert!(refused(r#"{"proxy": "ftp://x"}"#).contains("proxy"));
         assert!(refused(r#"{"data_directory": "relative"}"#).contains("data_directory"));
-        assert!(refused(r#"{"client_name": "a b"}"#).contains("client_name"));
+        for name in ["a b", "netbios", "a..b", "-a.b", "10.0.0.5"] {
+            assert!(refused(&format!(r#"{{"client_name": "{name}"}}"#)).contains("client_name"), "{name}");
+        }
+        assert!(Options::from_json(r#"{"client_name": "[192.0.2.1]"}"#).is_ok());
         assert!(refused("[").contains("options_json"));
         assert!(refused("[]").contains("object"));
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());

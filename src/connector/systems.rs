@@ -67,7 +67,8 @@ fn check_text(parameter: &'static str, text: &str, longest: usize) -> Result<(),
     Err(UseError::argument(parameter, reason))
 }
 
-/// A GUID or a domain name: nothing that would change the address it is put into.
+/// A GUID or a domain name: nothing that would change the address it is put into. Not Microsoft's aliases (common,
+/// organizations): an app of one organisation is not known there, and anybody could sign in.
 fn is_tenant(tenant: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -77,7 +78,6 @@ fn is_tenant(tenant: &str) -> bool {
     };
     Uuid::try_parse(tenant).is_ok_and(|_| tenant.len() == 36)
         || (tenant.contains('.') && tenant.split('.').all(is_label))
-        || ["organizations", "common"].contains(&tenant)
 }
 
 impl Connector {
@@ -273,12 +273,20 @@ mod tests {
 
     #[test]
     fn a_tenant_is_a_guid_or_a_domain_and_nothing_else() {
-        for good in ["5f2c1f0e-8d3a-4b7e-9a61-0c1d2e3f4a5b", "contoso.onmicrosoft.com", "organizations"] {
+        for good in ["5f2c1f0e-8d3a-4b7e-9a61-0c1d2e3f4a5b", "contoso.onmicrosoft.com"] {
             assert!(is_tenant(good), "{good}");
         }
-        for bad in
-            ["", "contoso", "a/b.com", "a..b", "-a.com", "a.com/../x", "5f2c1f0e8d3a4b7e9a610c1d2e3f4a5b", "ü.de"]
-        {
+        for bad in [
+            "",
+            "contoso",
+            "organizations",
+            "a/b.com",
+            "a..b",
+            "-a.com",
+            "a.com/../x",
+            "5f2c1f0e8d3a4b7e9a610c1d2e3f4a5b",
+            "ü.de",
+        ] {
             assert!(!is_tenant(bad), "{bad}");
         }
     }

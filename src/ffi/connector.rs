@@ -34,9 +34,10 @@ pub const MXO_LOG_DEBUG: i32 = 4;
 /// operations; their other options must be equal. Any thread; does not touch the network.
 ///
 /// @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
-///                      "data_directory" (absolute path: connectors of this process with the same one share
-///                      everything; until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
-///                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
+///                      "data_directory" (absolute path: connectors of this process with the same one share everything;
+///                      until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy"
+///                      ("system", "none" or an address), "client_name" (the DNS name that this server gives itself in
+///                      EHLO). An unknown option is MXO_E_ARGUMENT and named.
 /// @param connector     Receives the connector; close it with mxo_connector_close.
 /// @param error         Receives the error, if any. May be NULL.
 /// @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED.

@@ -20,9 +20,9 @@ pub struct mxo_events {
 /// Opens a subscription to what happens from now on. Any thread; does not block.
 ///
 /// Each event has "/type": "system" (added, changed, removed, connected, sign_in_required …), "sign_in" (each step of
-/// one), "completion" (an operation of this connector ended: "/operation_id", "/status", "/name", never its result), "log"
-/// (a line of the log, only when asked for), and "lost" ("/count" events were dropped because nobody read them: read
-/// the state again). A completion is kept until it was read or its operation freed; of the rest the newest 1,024.
+/// one), "completion" (an operation of this connector ended: "/operation_id", "/status", "/name", never its result),
+/// "log" (a line of the log, only when asked for), and "lost" ("/count" events were dropped because nobody read them:
+/// read the state again). A completion is kept until it was read or its operation freed; of the rest the newest 1,024.
 ///
 /// @param connector    An open connector.
 /// @param filter_json  A JSON object (docs/schema/events-filter.schema.json): "types", "system_id", "log_level". May

@@ -1,5 +1,5 @@
-//! Handles: the pointer that C holds is a token, slot and generation, into a table. It is never followed as memory, so a
-//! stale, doubled, wrong or NULL handle is an error and not the end of the host; and a free during a running call is
+//! Handles: the pointer that C holds is a token, slot and generation, into a table. It is never followed as memory, so
+//! a stale, doubled, wrong or NULL handle is an error and not the end of the host; and a free during a running call is
 //! safe, for the call holds an `Arc` of its own.
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -277,7 +277,8 @@ pub unsafe extern "C" fn mxo_mail_add_header(
 ///
 /// @param mail          The mail.
 /// @param name          The file name that the receiver sees, UTF-8.
-/// @param content_type  As "application/pdf". May be NULL: application/octet-stream.
+/// @param content_type  As "application/pdf". May be NULL: by the extension of the name, else
+///                      application/octet-stream.
 /// @param content       The bytes. May be NULL when `length` is 0.
 /// @param length        How many.
 /// @param error         Receives the error, if any. May be NULL.
@@ -286,7 +287,8 @@ pub unsafe extern "C" fn mxo_mail_add_header(
 ///
 /// # Safety
 ///
-/// The texts are NULL or NUL-terminated; `content` is readable for `length` octets; `error` is NULL or valid for a write.
+/// The texts are NULL or NUL-terminated; `content` is readable for `length` octets; `error` is NULL or valid for a
+/// write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mxo_mail_attach_bytes(
     mail: *mut mxo_mail,
@@ -313,7 +315,8 @@ pub unsafe extern "C" fn mxo_mail_attach_bytes(
 /// @param mail          The mail.
 /// @param path          Path of the file, UTF-8.
 /// @param name          The file name that the receiver sees, UTF-8. May be NULL: the file's own.
-/// @param content_type  As "application/pdf". May be NULL: application/octet-stream.
+/// @param content_type  As "application/pdf". May be NULL: by the extension of the name, else
+///                      application/octet-stream.
 /// @param error         Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_E_FILE: it cannot be read; MXO_E_ARGUMENT, which names the field; MXO_E_MESSAGE_TOO_BIG,
 ///         MXO_E_LIMIT above 1,000; MXO_E_HANDLE, MXO_E_FORKED.

@@ -18,11 +18,11 @@ use crate::connector::{Connector, UseError};
 
 /// Starts a sign-in by device code (RFC 8628), or joins the one that runs. Any thread; does not block.
 ///
-/// The operation ends when the system is connected and proven, or with the reason why not. Its changes: at
-/// "code_waiting" show "/code/user_code" and "/code/verification_uri" (or ask mxo_sign_in_code), "proving" when the
-/// person has confirmed, then "connected" or "failed". The result is what mxo_sign_in_state tells; "/warnings" names
-/// each protocol of "serves" that refused although the sign-in worked. Freeing the operation lets the sign-in go on;
-/// cancelling it cancels the sign-in.
+/// The operation ends when the system is connected and proven (for now: SMTP has let it in once), or with the reason
+/// why not. Its changes: at "code_waiting" show "/code/user_code" and "/code/verification_uri" (or ask
+/// mxo_sign_in_code), "proving" when the person has confirmed, then "connected" or "failed". The result is what
+/// mxo_sign_in_state tells; "/warnings" names each protocol of "serves" that was tried and refused although the sign-in
+/// worked. Freeing the operation lets the sign-in go on; cancelling it cancels the sign-in.
 ///
 /// @param connector       An open connector.
 /// @param system_id       The system.
@@ -37,8 +37,8 @@ use crate::connector::{Connector, UseError};
 ///         MXO_E_STORE, MXO_E_FORKED. The operation itself may end with: MXO_E_SIGN_IN_DECLINED, MXO_E_SIGN_IN_EXPIRED,
 ///         MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND, MXO_E_PUBLIC_CLIENT_OFF,
 ///         MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT, MXO_E_WRONG_ACCOUNT,
-///         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_CANCELED,
-///         MXO_E_CLOSED, and those of the network (3xx).
+///         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_FILE (the
+///         cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx).
 ///
 /// # Safety
 ///
@@ -114,15 +114,16 @@ pub unsafe extern "C" fn mxo_sign_in_code(
 }
 
 /// Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
-/// (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with "/code/expires_in_s") while it waits,
-/// "/error" when it failed. Outcomes are kept, so a page asks by the identifier of its own sign-in and never reads an
-/// older success. For web requests: any process, any thread.
+/// (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with
+/// "/code/expires_in_s") while it waits, "/error" when it failed. Outcomes are kept, so a page asks by the identifier
+/// of its own sign-in and never reads an older success. Any thread. For now the process that started the sign-in is the
+/// one that asks the identity service, and the only one that knows; this call tells at once.
 ///
 /// @param connector   An open connector.
 /// @param system_id   The system.
 /// @param sign_in_id  Which sign-in. May be NULL: the latest.
-/// @param timeout_ms  The most that this call may take if it has to ask the identity service itself, because nobody
-///                    else does, in milliseconds; 0 tells what is known.
+/// @param timeout_ms  The most that this call may take, in milliseconds, once it may have to ask the identity service
+///                    itself; 0 tells what is known.
 /// @param state       Receives the value; free it with mxo_value_free.
 /// @param error       Receives the error, if any. May be NULL.
 /// @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,

@@ -1,5 +1,5 @@
-//! The statuses as the header has them. Written out, because cbindgen does not see what a macro makes; a test holds them
-//! equal to [`Status`].
+//! The statuses as the header has them. Written out, because cbindgen does not see what a macro makes; a test holds
+//! them equal to [`Status`].
 
 use std::ffi::CStr;
 

@@ -116,7 +116,8 @@ pub unsafe extern "C" fn mxo_system_remove(
 /// Tells a system: "/id", "/title", "/client_id", "/tenant_id", "/settings" and "/status". "/status/state" is
 /// "not_connected", "signing_in", "code_waiting", "connected" or "sign_in_required"; "/status/login_name" is whom it is
 /// connected as; "/status/warnings" is what refused although the sign-in worked, each with "/protocol" (null when it is
-/// of none), "/status", "/name", "/message" and "/remedy"; "/status/error" is why it must be connected again. Any thread; does not touch the network.
+/// of none), "/status", "/name", "/message" and "/remedy"; "/status/error" is why it must be connected again. Any
+/// thread; does not touch the network.
 ///
 /// @param connector  An open connector.
 /// @param system_id  The system.

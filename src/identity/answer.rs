@@ -133,9 +133,6 @@ pub struct TokenAnswer {
     /// Seconds.
     #[serde(default, deserialize_with = "seconds")]
     pub expires_in: Option<u64>,
-    /// Seconds after which the service would like a refresh.
-    #[serde(default, deserialize_with = "seconds")]
-    pub refresh_in: Option<u64>,
 }
 
 /// At most `length` octets of a text, cut at the border of a character.

@@ -54,8 +54,11 @@ impl HttpClient {
             "system" => builder,
             "none" => builder.no_proxy(),
             address => {
-                let proxy = Proxy::all(address)
-                    .map_err(|error| Error::Proxy { host: address.to_owned(), reason: deepest(&error) })?;
+                // Without the address in the words: it may hold the proxy's password.
+                let proxy = Proxy::all(address).map_err(|_| Error::Proxy {
+                    host: "the sign-in service".to_owned(),
+                    reason: "the setting \"proxy\" is not an address".to_owned(),
+                })?;
                 builder.proxy(proxy)
             }
         };

@@ -20,4 +20,4 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use refusal::{Refusal, Stage, explain};
 pub use reply::Reply;
-pub use session::{BodyKind, Delivery, Event, Security, Session, Wait};
+pub use session::{BodyKind, Delivery, Event, Security, Session, Wait, is_client_name};

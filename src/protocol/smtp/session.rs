@@ -714,6 +714,12 @@ fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
     buffer.extend_from_slice(bytes);
 }
 
+/// Whether [`Session::new`] takes this name for EHLO.
+#[must_use]
+pub fn is_client_name(name: &str) -> bool {
+    client_id(name).is_some()
+}
+
 /// RFC 5321 sections 2.3.5 and 4.1.3.
 fn client_id(name: &str) -> Option<ClientId> {
     if let Some(literal) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -22,10 +22,12 @@ use crate::identity::cloud::Cloud;
 use crate::net::{HttpClient, tls};
 use crate::store::{MemoryStore, Store, System};
 
-/// Threads that run the work; callbacks and the store's calls have others, which come and go.
+/// Threads that run the work; the store's calls, name resolution and callbacks have others, which come and go.
 const WORKERS: usize = 2;
-/// Most threads for callbacks and the store's calls.
-const BLOCKING_THREADS: usize = 128;
+/// Most threads for the store's calls, name resolution and composing.
+const BLOCKING_THREADS: usize = 64;
+/// Most threads for callbacks. Theirs alone: a callback may call what waits for the store, and may be stuck.
+const CALLBACK_THREADS: usize = 256;
 
 /// The shared part of connectors.
 pub struct Core {
@@ -36,7 +38,8 @@ pub struct Core {
     pub stop: CancellationToken,
     store: Arc<dyn Store>,
     handle: Handle,
-    runtime: Mutex<Option<Runtime>>,
+    callbacks: Handle,
+    runtimes: Mutex<Vec<Runtime>>,
     connectors: Mutex<Vec<Weak<Connector>>>,
     systems: Mutex<HashMap<String, Arc<LiveSystem>>>,
     changes: (Mutex<u64>, Condvar),
@@ -105,6 +108,7 @@ impl Core {
     }
 
     fn create(options: Options) -> Result<Arc<Self>, Error> {
+        let too_many = |_| UseError::Limit { what: "threads in this process" };
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -112,14 +116,22 @@ impl Core {
             .on_thread_start(signals::take_none)
             .enable_all()
             .build()
-            .map_err(|_| UseError::Limit { what: "threads in this process" })?;
+            .map_err(too_many)?;
+        // Only its pool of blocking threads is used.
+        let callbacks = Builder::new_current_thread()
+            .max_blocking_threads(CALLBACK_THREADS)
+            .thread_name("mxo-callback")
+            .on_thread_start(signals::take_none)
+            .build()
+            .map_err(too_many)?;
         Ok(Arc::new(Self {
             options,
             clock: Clock::default(),
             stop: CancellationToken::new(),
             store: Arc::new(MemoryStore::default()),
             handle: runtime.handle().clone(),
-            runtime: Mutex::new(Some(runtime)),
+            callbacks: callbacks.handle().clone(),
+            runtimes: Mutex::new(vec![runtime, callbacks]),
             connectors: Mutex::default(),
             systems: Mutex::default(),
             changes: (Mutex::new(0), Condvar::new()),
@@ -150,18 +162,22 @@ impl Core {
 
     fn shut_down(&self) {
         self.stop.cancel();
-        let runtime = lock(&self.runtime).take();
-        let Some(runtime) = runtime else { return };
-        let patience = limits::CLOSE / 3;
+        let runtimes = std::mem::take(&mut *lock(&self.runtimes));
+        let join = move || {
+            let until = Instant::now() + limits::CLOSE / 3;
+            for runtime in runtimes {
+                runtime.shutdown_timeout(until.saturating_duration_since(Instant::now()));
+            }
+        };
         if courier::is_in_callback() {
             // A thread cannot join itself: another one waits for this one.
-            let ended = std::thread::Builder::new().name("mxo-close".to_owned());
-            let _ = ended.spawn(move || {
+            let closer = std::thread::Builder::new().name("mxo-close".to_owned());
+            let _ = closer.spawn(move || {
                 signals::take_none();
-                runtime.shutdown_timeout(patience);
+                join();
             });
         } else {
-            runtime.shutdown_timeout(patience);
+            join();
         }
     }
 
@@ -175,6 +191,12 @@ impl Core {
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// The threads for callbacks.
+    #[must_use]
+    pub fn callbacks(&self) -> &Handle {
+        &self.callbacks
     }
 
     /// Runs a task on the library's threads.
@@ -279,8 +301,6 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        if let Some(runtime) = lock(&self.runtime).take() {
-            runtime.shutdown_background();
-        }
+        lock(&self.runtimes).drain(..).for_each(Runtime::shutdown_background);
     }
 }

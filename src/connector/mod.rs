@@ -91,7 +91,9 @@ impl Connector {
             }
             operation.silence();
         }
-        if let Some((_, courier)) = lock(&self.logger).take() {
+        // Taken out first: what the host releases runs without our lock.
+        let logger = lock(&self.logger).take();
+        if let Some((_, courier)) = logger {
             courier.close();
         }
         lock(&self.subscriptions).iter().filter_map(Weak::upgrade).for_each(|subscription| subscription.end());

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn mxo_connector_set_logger(
         let unknown = || UseError::argument("level", "it must be MXO_LOG_OFF to MXO_LOG_DEBUG, 0 to 4");
         let level = Level::from_number(level).ok_or_else(unknown)?;
         let call = log_call(log, user_data);
-        let logger = call.map(|call| (level, Courier::new(connector.core.handle().clone(), call)));
+        let logger = call.map(|call| (level, Courier::new(connector.core.callbacks().clone(), call)));
         connector.set_logger(logger)?;
         Ok(Status::Ok)
     })

@@ -128,7 +128,7 @@ pub(super) fn start(
     let operation = connector.new_operation()?;
     let begun = handle::insert(Arc::clone(&operation)).map_err(Error::from).and_then(|handle| {
         if let Some(call) = operation_call(on_change, user_data, &operation, handle) {
-            operation.tell(Courier::new(connector.core.handle().clone(), call));
+            operation.tell(Courier::new(connector.core.callbacks().clone(), call));
         }
         out.fill(handle);
         work(&operation).inspect_err(|_| {

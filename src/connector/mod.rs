@@ -34,8 +34,10 @@ pub use options::Options;
 use crate::Error;
 use crate::base::limits;
 
-/// How long a closing connector lets its operations end by themselves: time for the answer to a final dot.
-const GRACE: Duration = Duration::from_millis(1_000);
+/// How long a closing connector lets its operations end by themselves.
+const GRACE: Duration = Duration::from_millis(100);
+/// The same for a mail whose final dot is not answered yet: the answer is mostly on its way.
+const GRACE_IN_DOUBT: Duration = Duration::from_millis(1_000);
 
 /// A host's connector. Two of one directory share a [`Core`]; loggers, events and operations are each one's own.
 pub struct Connector {
@@ -82,11 +84,16 @@ impl Connector {
         };
         self.stop.cancel();
         self.core.wake();
-        let until = Instant::now() + GRACE;
+        let begun = Instant::now();
         for operation in &live {
-            if operation.wait(Some(until.saturating_duration_since(Instant::now()))).is_none() {
-                let in_doubt = operation.in_doubt.load(Ordering::SeqCst);
-                let error = if in_doubt { sending::unknown() } else { UseError::Closed.into() };
+            let left = |grace: Duration| Some(grace.saturating_sub(begun.elapsed()));
+            let in_doubt = || operation.in_doubt.load(Ordering::SeqCst);
+            let mut ended = operation.wait(left(GRACE)).is_some();
+            if !ended && in_doubt() {
+                ended = operation.wait(left(GRACE_IN_DOUBT)).is_some();
+            }
+            if !ended {
+                let error = if in_doubt() { sending::unknown() } else { UseError::Closed.into() };
                 self.end(operation, Err(Arc::new(error)));
             }
             operation.silence();

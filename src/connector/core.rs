@@ -117,8 +117,9 @@ impl Core {
             .enable_all()
             .build()
             .map_err(too_many)?;
-        // Only its pool of blocking threads is used.
-        let callbacks = Builder::new_current_thread()
+        // Only its pool of blocking threads is used; its one worker sleeps.
+        let callbacks = Builder::new_multi_thread()
+            .worker_threads(1)
             .max_blocking_threads(CALLBACK_THREADS)
             .thread_name("mxo-callback")
             .on_thread_start(signals::take_none)

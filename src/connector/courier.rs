@@ -67,21 +67,25 @@ impl<T: Send + 'static> Courier<T> {
             queue.news.pop_front();
         }
         queue.news.push_back(news);
-        if !queue.running {
-            queue.running = true;
-            let inner = Arc::clone(&self.0);
-            drop(queue);
-            let _detached = self.0.runtime.spawn_blocking(move || inner.deliver());
-        }
+        self.deliver(queue);
     }
 
-    /// Nothing more will come: lets go of the function once it was told everything.
+    /// Nothing more will come: lets go of the function once it was told everything. On a thread for callbacks, since
+    /// the host may do there what it likes.
     pub fn finish(&self) {
         let mut queue = self.0.queue();
         queue.finished = true;
-        let call = if queue.running { None } else { queue.call.take() };
-        drop(queue);
-        drop(call);
+        if queue.call.is_some() {
+            self.deliver(queue);
+        }
+    }
+
+    fn deliver(&self, mut queue: MutexGuard<'_, Queue<T>>) {
+        if !std::mem::replace(&mut queue.running, true) {
+            drop(queue);
+            let inner = Arc::clone(&self.0);
+            let _detached = self.0.runtime.spawn_blocking(move || inner.deliver());
+        }
     }
 
     /// From now on no new call begins. One that is running may still end; then the function is let go.
@@ -118,7 +122,7 @@ impl<T: Send + 'static> Inner<T> {
         queue.running = false;
         let call = if queue.finished { queue.call.take() } else { None };
         drop(queue);
-        drop(call);
+        self.mask.within(|| drop(call));
         None
     }
 }

@@ -4,7 +4,8 @@
  * The tour. Every function gives a status; 0 is good, negative is a failure, positive is "not a failure, look closer".
  * The last parameter takes an error object that says in one sentence what happened and what to do; NULL if you do not
  * care; each call overwrites it, so free it after a failure before you use it again. What the library hands out, the
- * library frees. Handles are checked: a stale one is an error, not a crash.
+ * library frees. Handles are checked: a stale one is an error, not a crash. A child that was forked while the library
+ * was open gets MXO_E_FORKED from everything, without an error object.
  *
  *     mxo_connector *connector = NULL;
  *     mxo_operation *sign_in = NULL;

@@ -11,9 +11,9 @@ use crate::base::limits;
 /// How many sign-ins of one system are remembered.
 const SIGN_INS: usize = 32;
 
-/// Systems with all that belongs to them.
+/// Systems with all that belongs to them, by id, which is in the order of time.
 #[derive(Default)]
-pub struct MemoryStore(Mutex<Vec<Entry>>);
+pub struct MemoryStore(Mutex<BTreeMap<String, Entry>>);
 
 struct Entry {
     system: System,
@@ -23,12 +23,12 @@ struct Entry {
 }
 
 impl MemoryStore {
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, system_id: &str, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.entries().iter_mut().find(|entry| entry.system.id == system_id).map(act)
+        self.entries().get_mut(system_id).map(act)
     }
 }
 
@@ -38,7 +38,7 @@ impl Store for MemoryStore {
         if entries.len() >= limits::SYSTEMS {
             return Err(Error::TooManySystems);
         }
-        entries.push(Entry { system, grant: None, sign_ins: BTreeMap::new() });
+        entries.insert(system.id.clone(), Entry { system, grant: None, sign_ins: BTreeMap::new() });
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl Store for MemoryStore {
     }
 
     fn systems(&self) -> Result<Vec<System>, Error> {
-        Ok(self.entries().iter().map(|entry| entry.system.clone()).collect())
+        Ok(self.entries().values().map(|entry| entry.system.clone()).collect())
     }
 
     fn update_system(&self, system: System) -> Result<bool, Error> {
@@ -62,10 +62,7 @@ impl Store for MemoryStore {
     }
 
     fn remove_system(&self, system_id: &str) -> Result<bool, Error> {
-        let mut entries = self.entries();
-        let before = entries.len();
-        entries.retain(|entry| entry.system.id != system_id);
-        Ok(entries.len() < before)
+        Ok(self.entries().remove(system_id).is_some())
     }
 
     fn grant(&self, system_id: &str) -> Result<Option<Grant>, Error> {

@@ -187,6 +187,34 @@ fn no_answer_to_the_final_dot_is_unknown_and_nothing_else_is() {
 }
 
 #[test]
+fn an_accepted_mail_is_sent_whatever_comes_behind_the_reply() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    let nonsense = "250 2.0.0 OK queued\r\n550 out of turn\r\nnonsense";
+    simulator.misbehave(json!({"name": "reply", "at": "smtp.body", "text": nonsense, "times": 1}));
+    let (status, report) = host.send(&Mail::to_alice()).unwrap();
+    assert_eq!(status, 0);
+    assert!(report["reply"].as_str().unwrap().contains("queued"), "{report}");
+    host.send(&Mail::to_alice()).unwrap();
+}
+
+#[test]
+fn a_goodbye_after_the_body_does_not_make_it_send_again() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    host.send(&Mail::to_alice()).unwrap();
+    let bodies = |simulator: &Simulator| {
+        let sessions = simulator.smtp_sessions();
+        sessions.iter().flat_map(|session| &session.commands).filter(|command| command.as_str() == "DATA").count()
+    };
+    let before = bodies(&simulator);
+    simulator.misbehave(json!({"name": "reply", "at": "smtp.body", "text": "421 4.3.2 going down", "close": true}));
+    let refused = host.send(&Mail::to_alice()).unwrap_err();
+    assert_eq!(refused.name(), "MXO_E_MAIL_BUSY", "{}", refused.error);
+    assert_eq!(bodies(&simulator), before + 1);
+}
+
+#[test]
 fn what_is_injected_before_tls_is_refused() {
     let simulator = simulator();
     simulator.misbehave(json!({"name": "starttls-injection", "text": "250 evil"}));

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::base::{Report, Status};
 use crate::mime::{Composed, Mail, compose};
 use crate::protocol::sasl;
-use crate::protocol::smtp::Refusal;
+use crate::protocol::smtp::{Refusal, Stage};
 use crate::store::System;
 
 /// The connection ended between the final dot and its answer.
@@ -95,8 +95,11 @@ impl Job<'_> {
             }
             let given_up = match &delivered {
                 Err(error) => connection.is_not_sent() && is_of_the_connection(error),
-                // A goodbye in answer to the mail: the server has not taken it.
-                Ok(delivered) => delivered.outcome.as_ref().is_err_and(|refusal| is_goodbye(&refusal.report)),
+                // A goodbye before the body was handed over. After it nothing is sent twice, whatever the server says.
+                Ok(delivered) => delivered
+                    .outcome
+                    .as_ref()
+                    .is_err_and(|refusal| is_goodbye(&refusal.report) && refusal.stage != Stage::Message),
             };
             if !given_up {
                 return delivered;

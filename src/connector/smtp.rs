@@ -248,20 +248,37 @@ impl Connection {
             let step = self.session.waiting_for().deadline();
             match patience.within(step, self.stream.read(&mut buffer)).await {
                 Ok(Ok(0)) => self.broken(std::io::ErrorKind::UnexpectedEof.into())?,
-                Ok(Ok(length)) => self.session.receive(buffer.get(..length).unwrap_or_default())?,
+                Ok(Ok(length)) => {
+                    if let Some(sent) = self.received(buffer.get(..length).unwrap_or_default())? {
+                        return Ok(sent);
+                    }
+                }
                 Ok(Err(error)) => self.broken(error)?,
                 Err(interrupted) => {
                     if self.session.delivery() == Delivery::Unknown && patience.cancel.is_cancelled() {
                         // Whoever cancels now would rather know: the answer is mostly on its way.
                         let heard = tokio::time::timeout(LAST_WORD, self.stream.read(&mut buffer)).await;
                         if let Ok(Ok(length @ 1..)) = heard {
-                            self.session.receive(buffer.get(..length).unwrap_or_default())?;
+                            if let Some(sent) = self.received(buffer.get(..length).unwrap_or_default())? {
+                                return Ok(sent);
+                            }
                             continue;
                         }
                     }
                     return Err(self.interrupted(interrupted));
                 }
             }
+        }
+    }
+
+    /// Takes what the server said. A mail that was accepted is accepted, whatever nonsense came behind the reply.
+    fn received(&mut self, bytes: &[u8]) -> Result<Option<Event>, Error> {
+        match self.session.receive(bytes) {
+            Ok(()) => Ok(None),
+            Err(error) => match self.session.event() {
+                Some(sent @ Event::Sent { .. }) => Ok(Some(sent)),
+                _ => Err(error.into()),
+            },
         }
     }
 

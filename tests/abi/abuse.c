@@ -1364,7 +1364,8 @@ int main(int count, char **arguments)
     slow = getenv("SLOW") ? atof(getenv("SLOW")) : 1;
     if (strcmp(test, "guest") != 0) {
         signal(SIGALRM, hung);
-        alarm((unsigned)(100 * (slow > 1 ? 2 : 1)));
+        /* A long run has more time; so much that only a hang meets it. */
+        alarm((unsigned)(100 * (slow > 1 ? 2 : 1) + (count > 2 ? atol(arguments[2]) / 200 : 0)));
     }
     prepare();
     if (strcmp(test, "guest") == 0) test_guest(before);

@@ -243,14 +243,22 @@ impl Core {
         }
     }
 
-    /// The network for a system of this cloud.
-    pub fn network(&self, live: &LiveSystem, cloud: &Cloud) -> Result<Network, Error> {
-        let network = live.network.get_or_try_init(|| {
-            let tls = tls::configuration(self.options.tls_roots, cloud.ca_file.as_deref())?;
-            let http = Arc::new(HttpClient::new(&tls, &self.options.proxy)?);
-            Ok::<_, crate::net::Error>(Network { tls, http })
-        })?;
-        Ok(network.clone())
+    /// The network for a system of this cloud. Made with the first use, on a thread that may block: it reads files.
+    pub async fn network(&self, live: &Arc<LiveSystem>, cloud: &Cloud) -> Result<Network, Error> {
+        if let Some(network) = live.network.get() {
+            return Ok(network.clone());
+        }
+        let (live, ca_file) = (Arc::clone(live), cloud.ca_file.clone());
+        let (roots, proxy) = (self.options.tls_roots, self.options.proxy.clone());
+        let made = self.handle.spawn_blocking(move || {
+            let network = live.network.get_or_try_init(|| {
+                let tls = tls::configuration(roots, ca_file.as_deref())?;
+                let http = Arc::new(HttpClient::new(&tls, &proxy)?);
+                Ok::<_, crate::net::Error>(Network { tls, http })
+            });
+            network.cloned()
+        });
+        Ok(made.await.map_err(|_| UseError::Closed)??)
     }
 
     /// Gives an event to the subscriptions of all connectors.

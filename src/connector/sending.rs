@@ -71,7 +71,7 @@ pub async fn send(
 struct Job<'a> {
     core: &'a Arc<Core>,
     system: &'a System,
-    live: &'a LiveSystem,
+    live: &'a Arc<LiveSystem>,
     mail: &'a Composed,
     operation: &'a Operation,
 }
@@ -139,12 +139,12 @@ fn is_goodbye(report: &Report) -> bool {
 pub(super) async fn open(
     core: &Arc<Core>,
     system: &System,
-    live: &LiveSystem,
+    live: &Arc<LiveSystem>,
     token: AccessToken,
     patience: &Patience,
 ) -> Result<Connection, Error> {
     let app = system.app()?;
-    let network = core.network(live, &app.cloud)?;
+    let network = patience.wait(core.network(live, &app.cloud)).await??;
     let response = |token: &AccessToken| sasl::xoauth2(&token.login_name, &token.token);
     let refusal = match Connection::open(core, &network, &app.cloud.smtp, response(&token)?, patience).await {
         Err(OpenError::Login(refusal)) if refusal.report.status == Status::LoginRefused => refusal,

@@ -140,7 +140,7 @@ impl Core {
         self.in_store(move |store| store.grant(&id)).await
     }
 
-    async fn refresh(&self, system: &System, live: &LiveSystem, grant: Grant) -> Result<AccessToken, Error> {
+    async fn refresh(&self, system: &System, live: &Arc<LiveSystem>, grant: Grant) -> Result<AccessToken, Error> {
         let app = system.app()?;
         let mut repeated = false;
         let tokens = loop {
@@ -186,7 +186,7 @@ impl Core {
         Ok(token)
     }
 
-    async fn refresh_once(&self, app: &App, live: &LiveSystem, grant: &Grant) -> Result<Tokens, Error> {
+    async fn refresh_once(&self, app: &App, live: &Arc<LiveSystem>, grant: &Grant) -> Result<Tokens, Error> {
         let request = app.refresh_request(&grant.refresh_token)?;
         let answer = self.ask(app, live, request).await.map_err(|failure| failure.error)?;
         Ok(Tokens::from_answer(&answer, app)?)
@@ -203,8 +203,8 @@ impl Core {
     }
 
     /// One exchange with the identity service.
-    pub(super) async fn ask(&self, app: &App, live: &LiveSystem, request: Request) -> Result<Answer, AskFailure> {
-        let network = self.network(live, &app.cloud).map_err(|error| AskFailure { error, sent: false })?;
+    pub(super) async fn ask(&self, app: &App, live: &Arc<LiveSystem>, request: Request) -> Result<Answer, AskFailure> {
+        let network = self.network(live, &app.cloud).await.map_err(|error| AskFailure { error, sent: false })?;
         let correlation_id = uuid::Uuid::new_v4().to_string();
         let posted = network.http.post(&request.url, &request.form, &correlation_id).await;
         let told = match &posted {

@@ -1,6 +1,6 @@
 //! TLS: which authorities are trusted. One configuration for HTTP, SMTP, IMAP and POP3.
 
-use std::path::Path;
+use std::io::Read;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -23,8 +23,8 @@ pub enum Roots {
     File,
 }
 
-/// Most certificates that are read from one file.
-const CERTIFICATES: usize = 10_000;
+/// Longest file with certificates that is read, in octets; a system's whole bundle has a quarter of a million.
+const PEM: u64 = 16 * 1024 * 1024;
 
 /// Builds a client configuration: TLS 1.2 and 1.3, no client certificates, no key log.
 pub fn configuration(roots: Roots, ca_file: Option<&str>) -> Result<Arc<ClientConfig>, Error> {
@@ -56,11 +56,19 @@ fn builder(
 
 fn read_pem(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unusable = |reason: String| Error::CaFile { path: path.to_owned(), reason };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(Path::new(path))
-        .map_err(|error| unusable(error.to_string()))?
-        .take(CERTIFICATES)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(error.to_string()))?;
+    let system_says = |error: std::io::Error| unusable(error.to_string());
+    // Asked before it is opened: a named pipe would keep the opening thread for ever.
+    if !std::fs::metadata(path).map_err(system_says)?.is_file() {
+        return Err(unusable("it is not a regular file".to_owned()));
+    }
+    let mut pem = Vec::new();
+    let mut file = std::fs::File::open(path).map_err(system_says)?.take(PEM + 1);
+    let length = file.read_to_end(&mut pem).map_err(system_says)?;
+    if length as u64 > PEM {
+        return Err(unusable(format!("it is longer than {PEM} octets")));
+    }
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
     if certificates.is_empty() {
         return Err(unusable("it holds no certificate".to_owned()));
     }
@@ -84,7 +92,9 @@ mod tests {
     fn a_ca_file_without_certificates_says_so() {
         let missing = configuration(Roots::File, Some("/nonexistent/ca.pem")).unwrap_err();
         assert!(matches!(missing, Error::CaFile { .. }), "{missing}");
-        let empty = configuration(Roots::Platform, Some("/dev/null")).unwrap_err();
+        let device = configuration(Roots::Platform, Some("/dev/zero")).unwrap_err();
+        assert!(device.to_string().contains("regular file"), "{device}");
+        let empty = configuration(Roots::File, Some(concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE"))).unwrap_err();
         assert!(empty.to_string().contains("no certificate"), "{empty}");
     }
 }

@@ -1,30 +1,28 @@
 //! An engine that keeps everything in the memory of one process.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::sign_ins::SignIns;
 use super::{Error, Grant, SignIn, Store, System};
 use crate::base::limits;
 
-/// How many sign-ins of one system are remembered.
-const SIGN_INS: usize = 32;
-
 /// Systems with all that belongs to them.
 #[derive(Default)]
-pub struct MemoryStore(Mutex<Vec<Entry>>);
+pub struct MemoryStore {
+    entries: Mutex<Vec<Entry>>,
+    sign_ins: SignIns,
+}
 
 struct Entry {
     system: System,
     grant: Option<Grant>,
-    /// By id, which is in the order of time.
-    sign_ins: BTreeMap<String, SignIn>,
 }
 
 impl MemoryStore {
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, system_id: &str, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
@@ -38,7 +36,7 @@ impl Store for MemoryStore {
         if entries.len() >= limits::SYSTEMS {
             return Err(Error::TooManySystems);
         }
-        entries.push(Entry { system, grant: None, sign_ins: BTreeMap::new() });
+        entries.push(Entry { system, grant: None });
         Ok(())
     }
 
@@ -65,6 +63,7 @@ impl Store for MemoryStore {
         let mut entries = self.entries();
         let before = entries.len();
         entries.retain(|entry| entry.system.id != system_id);
+        self.sign_ins.forget(system_id);
         Ok(entries.len() < before)
     }
 
@@ -88,20 +87,13 @@ impl Store for MemoryStore {
     }
 
     fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error> {
-        let kept = self.with(&sign_in.system_id.clone(), |entry| {
-            entry.sign_ins.insert(sign_in.id.clone(), sign_in);
-            while entry.sign_ins.len() > SIGN_INS {
-                entry.sign_ins.pop_first();
-            }
-        });
-        Ok(kept.is_some())
+        // Under the lock of the systems, so that none comes after the removal of its system.
+        Ok(self.with(&sign_in.system_id.clone(), |_| self.sign_ins.put(sign_in)).is_some())
     }
 
     fn sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Option<SignIn>, Error> {
-        let found = self.with(system_id, |entry| match sign_in_id {
-            Some(id) => entry.sign_ins.get(id).cloned(),
-            None => entry.sign_ins.last_key_value().map(|(_, latest)| latest.clone()),
-        });
-        Ok(found.flatten())
+        Ok(self.sign_ins.get(system_id, sign_in_id))
     }
+
+    fn close(&self) {}
 }

@@ -114,8 +114,8 @@ impl Error {
                 format!("The store's file was damaged. It is kept as \"{}\".", path.display()),
             )
             .remedy(
-                "Put a backup of store.sqlite3 in its place, or open again without: that begins with an empty store, in \
-                 which each system must be added and connected anew.",
+                "Put a backup of store.sqlite3 in its place, or open again without: that begins with an empty store, \
+                 to which each system must be added and connected anew.",
             ),
             Self::Damaged { set_aside: None } => Report::new(Status::StoreDamaged, "The store's file is damaged.")
                 .remedy(

@@ -569,17 +569,27 @@ void mxo_string_free(char *text);
 /**
  * Opens a connector. The library's threads start with the first one.
  *
+ * With a "data_directory" systems and tokens last, and are shared by all processes that open it at the same time; the
+ * tokens are sealed. Without one everything is kept in the memory of this connector and ends with it. Sign-ins in
+ * progress are in the memory of the process that runs them in either case.
+ *
  * Two that are opened in one process with the same "data_directory" share everything but loggers, events and
- * operations; their other options must be equal. Any thread; does not touch the network.
+ * operations; their other options must be equal. Any thread; does not touch the network; waits for other processes
+ * that open the same directory, 10 seconds at most.
  *
  * @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
- *                      "data_directory" (absolute path: connectors of this process with the same one share everything;
- *                      until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy"
- *                      ("system", "none" or an address), "client_name" (the DNS name that this server gives itself in
- *                      EHLO). An unknown option is MXO_E_ARGUMENT and named.
+ *                      "data_directory" (absolute path, on a local disk; made with access for its owner only, and
+ *                      refused if others can use it), "share_with_group" (true: its group may use it too), "key" (what
+ *                      seals the tokens, base64 of 32 octets; without it a key file in the directory), "tls_roots"
+ *                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
+ *                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
  * @param connector     Receives the connector; close it with mxo_connector_close.
  * @param error         Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED; of the store: MXO_E_STORE_ACCESS: others can use the
+ *         directory, or this process cannot; MXO_E_STORE_KEY: not its key, or none; MXO_E_STORE_VERSION: a newer
+ *         version of this library has written it; MXO_E_STORE_DAMAGED: its file is damaged and was set aside under
+ *         the name that the message tells, and the next open begins with an empty store; MXO_E_STORE_BUSY,
+ *         MXO_E_DISK_FULL, MXO_E_STORE.
  */
 mxo_status mxo_connector_open(const char *options_json, mxo_connector **connector, mxo_error **error);
 
@@ -660,7 +670,7 @@ void mxo_events_close(mxo_events *events);
  * @param system_id      Receives the system's identifier; free it with mxo_string_free.
  * @param error          Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_ARGUMENT, which names the parameter and the field; MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT,
- *         MXO_E_STORE, MXO_E_FORKED.
+ *         MXO_E_FORKED, the failures of the store (5xx).
  */
 mxo_status mxo_system_add(mxo_connector *connector,
                           const char *title,
@@ -678,8 +688,8 @@ mxo_status mxo_system_add(mxo_connector *connector,
  * @param system_id   The system.
  * @param patch_json  A merge patch (RFC 7396) of "title", "client_id", "tenant_id" and "settings".
  * @param error       Receives the error, if any. May be NULL.
- * @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_NOT_FOUND, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE;
- *         MXO_E_STORE_BUSY when somebody else changed it at the same moment; MXO_E_FORKED.
+ * @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_NOT_FOUND, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED;
+ *         MXO_E_STORE_BUSY when somebody else changed it at the same moment; the failures of the store (5xx).
  */
 mxo_status mxo_system_update(mxo_connector *connector,
                              const char *system_id,
@@ -692,7 +702,8 @@ mxo_status mxo_system_update(mxo_connector *connector,
  * @param connector  An open connector.
  * @param system_id  The system.
  * @param error      Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+ *         (5xx).
  */
 mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mxo_error **error);
 
@@ -707,7 +718,8 @@ mxo_status mxo_system_remove(mxo_connector *connector, const char *system_id, mx
  * @param system_id  The system.
  * @param system     Receives the value; free it with mxo_value_free.
  * @param error      Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures
+ *         of the store (5xx).
  */
 mxo_status mxo_system_get(mxo_connector *connector, const char *system_id, mxo_value **system, mxo_error **error);
 
@@ -718,7 +730,8 @@ mxo_status mxo_system_get(mxo_connector *connector, const char *system_id, mxo_v
  * @param connector  An open connector.
  * @param systems    Receives the value; free it with mxo_value_free.
  * @param error      Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store
+ *         (5xx).
  */
 mxo_status mxo_system_list(mxo_connector *connector, mxo_value **systems, mxo_error **error);
 
@@ -741,11 +754,12 @@ mxo_status mxo_system_list(mxo_connector *connector, mxo_value **systems, mxo_er
  * @param operation       Receives the operation; free it with mxo_operation_free.
  * @param error           Receives the error, if any. May be NULL.
  * @return MXO_OK: it has started; MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT,
- *         MXO_E_STORE, MXO_E_FORKED. The operation itself may end with: MXO_E_SIGN_IN_DECLINED, MXO_E_SIGN_IN_EXPIRED,
- *         MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND, MXO_E_PUBLIC_CLIENT_OFF,
- *         MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT, MXO_E_WRONG_ACCOUNT,
- *         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_FILE (the
- *         cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx).
+ *         MXO_E_FORKED, the failures of the store (5xx). The operation itself may end with: MXO_E_SIGN_IN_DECLINED,
+ *         MXO_E_SIGN_IN_EXPIRED, MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND,
+ *         MXO_E_PUBLIC_CLIENT_OFF, MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT,
+ *         MXO_E_WRONG_ACCOUNT, MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL,
+ *         MXO_E_FILE (the cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx) and of
+ *         the store (5xx).
  */
 mxo_status mxo_sign_in_start(mxo_connector *connector,
                              const char *system_id,
@@ -766,8 +780,8 @@ mxo_status mxo_sign_in_start(mxo_connector *connector,
  * @param code        Receives the code; free it with mxo_device_code_free.
  * @param error       Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_TIMEOUT: there is none yet; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
- *         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED; when the sign-in has failed, its failure
- *         (see mxo_sign_in_start).
+ *         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store (5xx); when the sign-in has
+ *         failed, its failure (see mxo_sign_in_start).
  */
 mxo_status mxo_sign_in_code(mxo_connector *connector,
                             const char *system_id,
@@ -791,7 +805,7 @@ mxo_status mxo_sign_in_code(mxo_connector *connector,
  * @param state       Receives the value; free it with mxo_value_free.
  * @param error       Receives the error, if any. May be NULL.
  * @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
- *         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+ *         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store (5xx).
  */
 mxo_status mxo_sign_in_state(mxo_connector *connector,
                              const char *system_id,
@@ -807,7 +821,8 @@ mxo_status mxo_sign_in_state(mxo_connector *connector,
  * @param system_id   The system.
  * @param sign_in_id  Which sign-in. May be NULL: the latest.
  * @param error       Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+ *         (5xx).
  */
 mxo_status mxo_sign_in_cancel(mxo_connector *connector,
                               const char *system_id,
@@ -821,7 +836,8 @@ mxo_status mxo_sign_in_cancel(mxo_connector *connector,
  * @param connector  An open connector.
  * @param system_id  The system.
  * @param error      Receives the error, if any. May be NULL.
- * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+ * @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+ *         (5xx).
  */
 mxo_status mxo_sign_out(mxo_connector *connector, const char *system_id, mxo_error **error);
 
@@ -890,8 +906,8 @@ void mxo_device_code_free(mxo_device_code *code);
  * @param error              Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_SIGN_IN_REQUIRED and the other failures of a sign-in (2xx): somebody must connect the system;
  *         MXO_E_IDENTITY_BUSY; MXO_E_TIMEOUT: not in this time; MXO_E_FILE (the cloud's "ca_file"); the failures of
- *         the network (3xx); MXO_E_NOT_FOUND,
- *         MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+ *         the network (3xx); MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED,
+ *         the failures of the store (5xx).
  */
 mxo_status mxo_access_token(mxo_connector *connector,
                             const char *system_id,
@@ -1111,7 +1127,8 @@ void mxo_mail_free(mxo_mail *mail);
  *         mxo_access_token, MXO_E_LOGIN_REFUSED, MXO_E_SMTP_AUTH_OFF, MXO_E_LOGIN_BLOCKED, MXO_E_STARTTLS_MISSING,
  *         MXO_E_SENDER_REFUSED, MXO_E_RECIPIENTS_REFUSED, MXO_E_MESSAGE_REFUSED, MXO_E_MESSAGE_TOO_BIG,
  *         MXO_E_MAIL_BUSY, MXO_E_QUOTA, MXO_E_SENDER_BLOCKED, MXO_E_PROTOCOL, MXO_E_FILE, those of the network (3xx),
- *         MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+ *         MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the
+ *         store (5xx).
  */
 mxo_status mxo_send(mxo_connector *connector,
                     const char *system_id,

@@ -37,6 +37,10 @@ pub const SASL_LINE: usize = 12_288;
 pub const HANDLES: usize = 65_536;
 /// Most systems of one store.
 pub const SYSTEMS: usize = 10_000;
+/// How long the store waits for other processes that write to it or open it.
+pub const STORE_WAIT: Duration = Duration::from_secs(10);
+/// How long a store that forgot something waits for others' readers, to cut its log off at once rather than later.
+pub const STORE_CUT_WAIT: Duration = Duration::from_millis(250);
 /// Most events that wait in one subscription before the oldest are dropped (completions are not counted).
 pub const EVENTS: usize = 1_024;
 /// Most callbacks (log lines, changes of a sign-in) that wait for one function before the oldest are dropped.

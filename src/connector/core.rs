@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::Error;
 use crate::base::{Clock, limits, signals};
 use crate::identity::cloud::Cloud;
 use crate::net::{HttpClient, tls};
-use crate::store::{MemoryStore, Store, System};
+use crate::store::{MemoryStore, SqliteStore, Store, System};
 
 /// Threads that run the work; the store's calls, name resolution and callbacks have others, which come and go.
 const WORKERS: usize = 2;
@@ -82,32 +82,52 @@ pub struct Network {
 }
 
 /// The cores of this process by directory, with the number of their connectors.
-static CORES: Mutex<Vec<(PathBuf, Arc<Core>, usize)>> = Mutex::new(Vec::new());
+static CORES: Mutex<Vec<Open>> = Mutex::new(Vec::new());
+
+type Open = (PathBuf, Arc<Core>, usize);
+
+/// One name for each directory. One that is not there yet has none, and is in no core.
+fn canonical(directory: &Path) -> PathBuf {
+    directory.canonicalize().unwrap_or_else(|_| directory.to_owned())
+}
 
 impl Core {
     /// The core of a directory, or a private one.
     pub(super) fn enter(options: Options) -> Result<Arc<Self>, Error> {
-        let Some(directory) = options.data_directory.clone() else { return Self::create(options) };
-        let directory = directory.canonicalize().unwrap_or(directory);
-        let mut cores = lock(&CORES);
-        if let Some((_, core, opens)) = cores.iter_mut().find(|(path, ..)| *path == directory) {
-            if let Some(field) = core.options.difference(&options) {
-                return Err(UseError::Argument {
-                    parameter: "options_json",
-                    field: Some(field.to_owned()),
-                    reason: "this directory is open in this process with another value".to_owned(),
-                }
-                .into());
-            }
-            *opens += 1;
-            return Ok(Arc::clone(core));
+        let Some(directory) = options.data_directory.clone() else {
+            return Self::create(options, Arc::new(MemoryStore::default()));
+        };
+        if let Some(core) = Self::joined(&mut lock(&CORES), &directory, &options)? {
+            return Ok(core);
         }
-        let core = Self::create(options)?;
-        cores.push((directory, Arc::clone(&core), 1));
+        // May wait for other processes, and so not under the lock, which closing needs too.
+        let store = SqliteStore::open(&directory, options.key.as_ref(), options.share_with_group)?;
+        let mut cores = lock(&CORES);
+        if let Some(core) = Self::joined(&mut cores, &directory, &options)? {
+            return Ok(core);
+        }
+        let core = Self::create(options, Arc::new(store))?;
+        cores.push((canonical(&directory), Arc::clone(&core), 1));
         Ok(core)
     }
 
-    fn create(options: Options) -> Result<Arc<Self>, Error> {
+    /// The core that has the directory open, with one connector more.
+    fn joined(cores: &mut [Open], directory: &Path, options: &Options) -> Result<Option<Arc<Self>>, Error> {
+        let directory = canonical(directory);
+        let Some((_, core, opens)) = cores.iter_mut().find(|(path, ..)| *path == directory) else { return Ok(None) };
+        if let Some(field) = core.options.difference(options) {
+            return Err(UseError::Argument {
+                parameter: "options_json",
+                field: Some(field.to_owned()),
+                reason: "this directory is open in this process with another value".to_owned(),
+            }
+            .into());
+        }
+        *opens += 1;
+        Ok(Some(Arc::clone(core)))
+    }
+
+    fn create(options: Options, store: Arc<dyn Store>) -> Result<Arc<Self>, Error> {
         let too_many = |_| UseError::Limit { what: "threads in this process" };
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
@@ -129,7 +149,7 @@ impl Core {
             options,
             clock: Clock::default(),
             stop: CancellationToken::new(),
-            store: Arc::new(MemoryStore::default()),
+            store,
             handle: runtime.handle().clone(),
             callbacks: callbacks.handle().clone(),
             runtimes: Mutex::new(vec![runtime, callbacks]),
@@ -164,11 +184,14 @@ impl Core {
     fn shut_down(&self) {
         self.stop.cancel();
         let runtimes = std::mem::take(&mut *lock(&self.runtimes));
+        let store = Arc::clone(&self.store);
         let join = move || {
             let until = Instant::now() + limits::CLOSE / 3;
             for runtime in runtimes {
                 runtime.shutdown_timeout(until.saturating_duration_since(Instant::now()));
             }
+            // Even if the host keeps handles for long.
+            store.close();
         };
         if courier::is_in_callback() {
             // A thread cannot join itself: another one waits for this one.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::UseError;
 use crate::net::tls::Roots;
 use crate::protocol::smtp::is_client_name;
+use crate::store::DataKey;
 
 /// The options.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,10 @@ pub struct Options {
     /// Where everything durable is kept, shared by all processes that open it. Without it nothing is kept, and nothing
     /// is shared.
     pub data_directory: Option<PathBuf>,
+    /// Whether the directory's group may use it too.
+    pub share_with_group: bool,
+    /// The key that seals the tokens in it. Without it the directory holds a key file.
+    pub key: Option<DataKey>,
     /// Which certificate authorities are trusted.
     pub tls_roots: Roots,
     /// `system`, `none`, or the address of an HTTP proxy.
@@ -27,7 +31,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data_directory: None, tls_roots: Roots::default(), proxy: "system".to_owned(), client_name: None }
+        Self {
+            data_directory: None,
+            share_with_group: false,
+            key: None,
+            tls_roots: Roots::default(),
+            proxy: "system".to_owned(),
+            client_name: None,
+        }
     }
 }
 
@@ -53,12 +64,13 @@ impl Options {
         Ok(options)
     }
 
-    /// The first option in which two differ.
+    /// The first option in which two of the same directory differ, by whatever name they call it.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
-        let Self { data_directory, tls_roots, proxy, client_name } = self;
+        let Self { data_directory: _, share_with_group, key, tls_roots, proxy, client_name } = self;
         [
-            ("data_directory", *data_directory == other.data_directory),
+            ("share_with_group", *share_with_group == other.share_with_group),
+            ("key", *key == other.key),
             ("tls_roots", *tls_roots == other.tls_roots),
             ("proxy", *proxy == other.proxy),
             ("client_name", *client_name == other.client_name),
@@ -68,14 +80,15 @@ impl Options {
     }
 }
 
-/// Reads a JSON object that a host passes; an unknown member is refused and named.
+/// Reads a JSON object that a host passes; an unknown member is refused and named. Not by way of a tree of JSON values,
+/// in which a key would be left behind unwiped.
 pub fn parse<T: DeserializeOwned>(parameter: &'static str, text: &str) -> Result<T, UseError> {
     let wrong = |reason: String| UseError::argument(parameter, reason);
-    let json: Json = serde_json::from_str(text).map_err(|error| wrong(format!("it is not JSON: {error}")))?;
-    if !json.is_object() {
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| wrong(format!("it is not JSON: {error}")))?;
+    if !text.trim_start().starts_with('{') {
         return Err(wrong("it must be a JSON object".to_owned()));
     }
-    serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
+    serde_json::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]
@@ -95,5 +108,19 @@ mod tests {
         assert!(refused("[").contains("options_json"));
         assert!(refused("[]").contains("object"));
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());
+    }
+
+    #[test]
+    fn a_key_is_in_no_print_and_in_no_error() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let options = Options::from_json(&format!(r#"{{"key": "{key}"}}"#)).unwrap();
+        assert_eq!(options.key.as_ref().unwrap().as_bytes(), (0..32).collect::<Vec<u8>>());
+        assert!(!format!("{options:?}").contains("AAEC"), "{options:?}");
+        assert_eq!(options.difference(&Options::default()), Some("key"));
+        for wrong in [key.trim_start_matches("AAEC"), "AAECAw==", "not base64"] {
+            let error = Options::from_json(&format!(r#"{{"key": "{wrong}"}}"#)).unwrap_err();
+            let told = format!("{error:?} {error} {}", error.report().message);
+            assert!(told.contains("key") && !told.contains(wrong), "{told}");
+        }
     }
 }

@@ -30,17 +30,27 @@ pub const MXO_LOG_DEBUG: i32 = 4;
 
 /// Opens a connector. The library's threads start with the first one.
 ///
+/// With a "data_directory" systems and tokens last, and are shared by all processes that open it at the same time; the
+/// tokens are sealed. Without one everything is kept in the memory of this connector and ends with it. Sign-ins in
+/// progress are in the memory of the process that runs them in either case.
+///
 /// Two that are opened in one process with the same "data_directory" share everything but loggers, events and
-/// operations; their other options must be equal. Any thread; does not touch the network.
+/// operations; their other options must be equal. Any thread; does not touch the network; waits for other processes
+/// that open the same directory, 10 seconds at most.
 ///
 /// @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
-///                      "data_directory" (absolute path: connectors of this process with the same one share everything;
-///                      until the store comes, all is kept in memory only), "tls_roots" ("platform" or "file"), "proxy"
-///                      ("system", "none" or an address), "client_name" (the DNS name that this server gives itself in
-///                      EHLO). An unknown option is MXO_E_ARGUMENT and named.
+///                      "data_directory" (absolute path, on a local disk; made with access for its owner only, and
+///                      refused if others can use it), "share_with_group" (true: its group may use it too), "key" (what
+///                      seals the tokens, base64 of 32 octets; without it a key file in the directory), "tls_roots"
+///                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
+///                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
 /// @param connector     Receives the connector; close it with mxo_connector_close.
 /// @param error         Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED; of the store: MXO_E_STORE_ACCESS: others can use the
+///         directory, or this process cannot; MXO_E_STORE_KEY: not its key, or none; MXO_E_STORE_VERSION: a newer
+///         version of this library has written it; MXO_E_STORE_DAMAGED: its file is damaged and was set aside under
+///         the name that the message tells, and the next open begins with an empty store; MXO_E_STORE_BUSY,
+///         MXO_E_DISK_FULL, MXO_E_STORE.
 ///
 /// # Safety
 ///

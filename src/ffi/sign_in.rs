@@ -34,11 +34,12 @@ use crate::connector::{Connector, UseError};
 /// @param operation       Receives the operation; free it with mxo_operation_free.
 /// @param error           Receives the error, if any. May be NULL.
 /// @return MXO_OK: it has started; MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT,
-///         MXO_E_STORE, MXO_E_FORKED. The operation itself may end with: MXO_E_SIGN_IN_DECLINED, MXO_E_SIGN_IN_EXPIRED,
-///         MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND, MXO_E_PUBLIC_CLIENT_OFF,
-///         MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT, MXO_E_WRONG_ACCOUNT,
-///         MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL, MXO_E_FILE (the
-///         cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx).
+///         MXO_E_FORKED, the failures of the store (5xx). The operation itself may end with: MXO_E_SIGN_IN_DECLINED,
+///         MXO_E_SIGN_IN_EXPIRED, MXO_E_SIGN_IN_REQUIRED, MXO_E_APP_NOT_FOUND, MXO_E_TENANT_NOT_FOUND,
+///         MXO_E_PUBLIC_CLIENT_OFF, MXO_E_APP_SETUP, MXO_E_TENANT_SETUP, MXO_E_CONSENT, MXO_E_POLICY, MXO_E_ACCOUNT,
+///         MXO_E_WRONG_ACCOUNT, MXO_E_PERMISSION_MISSING, MXO_E_IDENTITY_BUSY, MXO_E_IDENTITY_REFUSED, MXO_E_PROTOCOL,
+///         MXO_E_FILE (the cloud's "ca_file"), MXO_E_CANCELED, MXO_E_CLOSED, and those of the network (3xx) and of
+///         the store (5xx).
 ///
 /// # Safety
 ///
@@ -82,8 +83,8 @@ pub unsafe extern "C" fn mxo_sign_in_start(
 /// @param code        Receives the code; free it with mxo_device_code_free.
 /// @param error       Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_TIMEOUT: there is none yet; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
-///         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED; when the sign-in has failed, its failure
-///         (see mxo_sign_in_start).
+///         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store (5xx); when the sign-in has
+///         failed, its failure (see mxo_sign_in_start).
 ///
 /// # Safety
 ///
@@ -127,7 +128,7 @@ pub unsafe extern "C" fn mxo_sign_in_code(
 /// @param state       Receives the value; free it with mxo_value_free.
 /// @param error       Receives the error, if any. May be NULL.
 /// @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
-///         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+///         MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store (5xx).
 ///
 /// # Safety
 ///
@@ -162,7 +163,8 @@ pub unsafe extern "C" fn mxo_sign_in_state(
 /// @param system_id   The system.
 /// @param sign_in_id  Which sign-in. May be NULL: the latest.
 /// @param error       Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+///         (5xx).
 ///
 /// # Safety
 ///
@@ -189,7 +191,8 @@ pub unsafe extern "C" fn mxo_sign_in_cancel(
 /// @param connector  An open connector.
 /// @param system_id  The system.
 /// @param error      Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+///         (5xx).
 ///
 /// # Safety
 ///

@@ -23,7 +23,7 @@ use crate::connector::options::parse;
 /// @param system_id      Receives the system's identifier; free it with mxo_string_free.
 /// @param error          Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_E_ARGUMENT, which names the parameter and the field; MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT,
-///         MXO_E_STORE, MXO_E_FORKED.
+///         MXO_E_FORKED, the failures of the store (5xx).
 ///
 /// # Safety
 ///
@@ -65,8 +65,8 @@ pub unsafe extern "C" fn mxo_system_add(
 /// @param system_id   The system.
 /// @param patch_json  A merge patch (RFC 7396) of "title", "client_id", "tenant_id" and "settings".
 /// @param error       Receives the error, if any. May be NULL.
-/// @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_NOT_FOUND, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE;
-///         MXO_E_STORE_BUSY when somebody else changed it at the same moment; MXO_E_FORKED.
+/// @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_NOT_FOUND, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED;
+///         MXO_E_STORE_BUSY when somebody else changed it at the same moment; the failures of the store (5xx).
 ///
 /// # Safety
 ///
@@ -94,7 +94,8 @@ pub unsafe extern "C" fn mxo_system_update(
 /// @param connector  An open connector.
 /// @param system_id  The system.
 /// @param error      Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_STORE, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+///         (5xx).
 ///
 /// # Safety
 ///
@@ -123,7 +124,8 @@ pub unsafe extern "C" fn mxo_system_remove(
 /// @param system_id  The system.
 /// @param system     Receives the value; free it with mxo_value_free.
 /// @param error      Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures
+///         of the store (5xx).
 ///
 /// # Safety
 ///
@@ -153,7 +155,8 @@ pub unsafe extern "C" fn mxo_system_get(
 /// @param connector  An open connector.
 /// @param systems    Receives the value; free it with mxo_value_free.
 /// @param error      Receives the error, if any. May be NULL.
-/// @return MXO_OK, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+/// @return MXO_OK, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store
+///         (5xx).
 ///
 /// # Safety
 ///

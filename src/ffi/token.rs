@@ -33,8 +33,8 @@ use crate::protocol::sasl;
 /// @param error              Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_E_SIGN_IN_REQUIRED and the other failures of a sign-in (2xx): somebody must connect the system;
 ///         MXO_E_IDENTITY_BUSY; MXO_E_TIMEOUT: not in this time; MXO_E_FILE (the cloud's "ca_file"); the failures of
-///         the network (3xx); MXO_E_NOT_FOUND,
-///         MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_STORE, MXO_E_FORKED.
+///         the network (3xx); MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED,
+///         the failures of the store (5xx).
 ///
 /// # Safety
 ///

@@ -5,26 +5,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::sign_ins::SignIns;
 use super::{Error, Grant, SignIn, Store, System};
 use crate::base::limits;
 
-/// How many sign-ins of one system are remembered.
-const SIGN_INS: usize = 32;
-
 /// Systems with all that belongs to them, by id, which is in the order of time.
 #[derive(Default)]
-pub struct MemoryStore(Mutex<BTreeMap<String, Entry>>);
+pub struct MemoryStore {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    sign_ins: SignIns,
+}
 
 struct Entry {
     system: System,
     grant: Option<Grant>,
-    /// By id, which is in the order of time.
-    sign_ins: BTreeMap<String, SignIn>,
 }
 
 impl MemoryStore {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, system_id: &str, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
@@ -38,7 +37,7 @@ impl Store for MemoryStore {
         if entries.len() >= limits::SYSTEMS {
             return Err(Error::TooManySystems);
         }
-        entries.insert(system.id.clone(), Entry { system, grant: None, sign_ins: BTreeMap::new() });
+        entries.insert(system.id.clone(), Entry { system, grant: None });
         Ok(())
     }
 
@@ -62,7 +61,9 @@ impl Store for MemoryStore {
     }
 
     fn remove_system(&self, system_id: &str) -> Result<bool, Error> {
-        Ok(self.entries().remove(system_id).is_some())
+        let mut entries = self.entries();
+        self.sign_ins.forget(system_id);
+        Ok(entries.remove(system_id).is_some())
     }
 
     fn grant(&self, system_id: &str) -> Result<Option<Grant>, Error> {
@@ -85,20 +86,13 @@ impl Store for MemoryStore {
     }
 
     fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error> {
-        let kept = self.with(&sign_in.system_id.clone(), |entry| {
-            entry.sign_ins.insert(sign_in.id.clone(), sign_in);
-            while entry.sign_ins.len() > SIGN_INS {
-                entry.sign_ins.pop_first();
-            }
-        });
-        Ok(kept.is_some())
+        // Under the lock of the systems, so that none comes after the removal of its system.
+        Ok(self.with(&sign_in.system_id.clone(), |_| self.sign_ins.put(sign_in)).is_some())
     }
 
     fn sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Option<SignIn>, Error> {
-        let found = self.with(system_id, |entry| match sign_in_id {
-            Some(id) => entry.sign_ins.get(id).cloned(),
-            None => entry.sign_ins.last_key_value().map(|(_, latest)| latest.clone()),
-        });
-        Ok(found.flatten())
+        Ok(self.sign_ins.get(system_id, sign_in_id))
     }
+
+    fn close(&self) {}
 }

@@ -1,17 +1,27 @@
 //! What lasts: systems, sign-ins, grants. One trait, behind which an engine keeps them; everything else in memory is a
 //! cache. Times in the store are epoch milliseconds, because other processes read them too.
 //!
+//! Two engines: the memory of one process, and an SQLite file that many processes open at once, with the tokens sealed.
+//!
 //! An engine may block for a moment (a database does): async code calls it through [`crate::connector::Core::store`].
 
+mod directory;
 pub mod error;
 pub mod memory;
 pub mod record;
+pub mod seal;
 pub mod settings;
+mod sign_ins;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use memory::MemoryStore;
 pub use record::{Grant, PendingCode, SignIn, SignInState, System, Warning};
+pub use seal::DataKey;
 pub use settings::Settings;
+pub use sqlite::SqliteStore;
 
 use secrecy::SecretString;
 
@@ -40,4 +50,7 @@ pub trait Store: Send + Sync {
     fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error>;
     /// One sign-in of a system, or its latest.
     fn sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Option<SignIn>, Error>;
+
+    /// Lets go of its files, when nobody is at work in it. What comes later fails.
+    fn close(&self);
 }

@@ -1,6 +1,6 @@
 //! An engine that keeps everything in the memory of one process.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -9,20 +9,22 @@ use super::sign_ins::SignIns;
 use super::{Error, Grant, SignIn, Store, System};
 use crate::base::limits;
 
-/// Systems with all that belongs to them, by id, which is in the order of time.
+/// Systems with all that belongs to them, by id.
 #[derive(Default)]
 pub struct MemoryStore {
-    entries: Mutex<BTreeMap<String, Entry>>,
+    entries: Mutex<HashMap<String, Entry>>,
     sign_ins: SignIns,
 }
 
 struct Entry {
+    /// Counts the systems as they were added.
+    position: usize,
     system: System,
     grant: Option<Grant>,
 }
 
 impl MemoryStore {
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -37,7 +39,8 @@ impl Store for MemoryStore {
         if entries.len() >= limits::SYSTEMS {
             return Err(Error::TooManySystems);
         }
-        entries.insert(system.id.clone(), Entry { system, grant: None });
+        let position = entries.values().map(|entry| entry.position + 1).max().unwrap_or(0);
+        entries.insert(system.id.clone(), Entry { position, system, grant: None });
         Ok(())
     }
 
@@ -46,7 +49,10 @@ impl Store for MemoryStore {
     }
 
     fn systems(&self) -> Result<Vec<System>, Error> {
-        Ok(self.entries().values().map(|entry| entry.system.clone()).collect())
+        let entries = self.entries();
+        let mut in_order: Vec<_> = entries.values().collect();
+        in_order.sort_by_key(|entry| entry.position);
+        Ok(in_order.into_iter().map(|entry| entry.system.clone()).collect())
     }
 
     fn update_system(&self, system: System) -> Result<bool, Error> {

@@ -972,7 +972,7 @@ mxo_status mxo_xoauth2(mxo_connector *connector,
 mxo_status mxo_mail_new(mxo_mail **mail, mxo_error **error);
 
 /**
- * Makes a mail from ready-made MIME (RFC 5322). Sender and recipients come from its header; Bcc is not sent;
+ * Makes a mail from ready-made MIME (RFC 5322). Sender and recipients come from its header, which must have a From; Bcc and Resent-Bcc are not sent;
  * Message-ID and Date are added when they are absent; line ends become CRLF; the rest stays as it is. Recipients that
  * are added afterwards replace those of the header. Any thread; does not block.
  *
@@ -982,7 +982,10 @@ mxo_status mxo_mail_new(mxo_mail **mail, mxo_error **error);
  * @param error   Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_ARGUMENT, also when the bytes are no mail; MXO_E_LIMIT, MXO_E_FORKED.
  */
-mxo_status mxo_mail_from_mime(const void *mime, size_t length, mxo_mail **mail, mxo_error **error);
+mxo_status mxo_mail_from_mime(const void *mime,
+                              size_t length,
+                              mxo_mail **mail,
+                              mxo_error **error);
 
 /**
  * Makes a copy with a Message-ID of its own. Any thread; does not block.
@@ -1025,7 +1028,7 @@ mxo_status mxo_mail_add_recipient(mxo_mail *mail,
  * Sets the subject. Any thread; does not block.
  *
  * @param mail     The mail.
- * @param subject  UTF-8, without line ends, at most 4 KiB.
+ * @param subject  UTF-8, without line ends, at most 4 KiB, in words of at most 900 octets.
  * @param error    Receives the error, if any. May be NULL.
  * @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_HANDLE, MXO_E_FORKED.
  */

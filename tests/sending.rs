@@ -257,3 +257,17 @@ fn a_long_token_fits_and_goes_on_a_line_of_its_own() {
     let commands = simulator.smtp_sessions()[0].commands.join("\n");
     assert!(commands.lines().any(|line| line == "AUTH XOAUTH2"), "{commands}");
 }
+
+#[test]
+fn a_token_that_the_server_repeats_is_told_to_nobody() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    simulator.misbehave(json!({"name": "no-starttls", "times": 1}));
+    host.sign_in(&simulator).unwrap();
+    simulator.behave();
+    let (token, _) = host.token(0).unwrap();
+    let echo = format!("535 5.7.139 basic authentication is disabled: {token}");
+    let failure = failure(&host, &simulator, json!({"name": "reply", "at": "smtp.auth", "text": echo}));
+    let told = failure.error.to_string();
+    assert!(told.contains("(secret)") && !told.contains(&token), "{}", failure.name());
+}

@@ -61,6 +61,22 @@ pub struct ServiceWords {
     pub text: Option<String>,
 }
 
+impl ServiceWords {
+    /// Cuts out a secret that the service repeated.
+    pub fn hide(&mut self, secret: &str) {
+        /// Shorter ones are no secrets, and stand in ordinary words.
+        const SHORTEST: usize = 8;
+        if secret.len() < SHORTEST {
+            return;
+        }
+        for text in [&mut self.text, &mut self.error, &mut self.suberror].into_iter().flatten() {
+            if text.contains(secret) {
+                *text = text.replace(secret, "(secret)");
+            }
+        }
+    }
+}
+
 impl Report {
     /// A failure that will not pass by itself and has no remedy yet.
     #[must_use]

@@ -224,6 +224,8 @@ impl Connector {
 
     /// Gives a line to the logger and to the subscriptions that ask for the log.
     pub fn log(&self, level: Level, text: &str) {
+        // One line is one line, whatever a server put into its words.
+        let text = &text.replace("\r\n", " ").replace(char::is_control, " ");
         let logger = lock(&self.logger).as_ref().filter(|(wanted, _)| level <= *wanted).map(|(_, to)| to.clone());
         if let Some(logger) = logger {
             logger.bring(Line { level, text: text.to_owned() });

@@ -51,7 +51,10 @@ impl Options {
             reason,
         };
         let options: Self = parse("options_json", text)?;
-        let is_proxy = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        let is_proxy = |text: &str| {
+            let proxy = oauth2::url::Url::parse(text).ok();
+            proxy.is_some_and(|proxy| matches!(proxy.scheme(), "http" | "https") && proxy.host_str().is_some())
+        };
         if !matches!(options.proxy.as_str(), "system" | "none") && !is_proxy(&options.proxy) {
             return Err(wrong("proxy", "must be \"system\", \"none\" or an http address".to_owned()));
         }
@@ -99,7 +102,9 @@ mod tests {
     fn unknown_and_wrong_options_are_named() {
         let refused = |json: &str| Options::from_json(json).unwrap_err().to_string();
         assert!(refused(r#"{"colour": 1}"#).contains("colour"));
-        assert!(refused(r#"{"proxy": "ftp://x"}"#).contains("proxy"));
+        for proxy in ["ftp://x", "http://", "http://u:p@ho st"] {
+            assert!(refused(&format!(r#"{{"proxy": "{proxy}"}}"#)).contains("proxy"), "{proxy}");
+        }
         assert!(refused(r#"{"data_directory": "relative"}"#).contains("data_directory"));
         for name in ["a b", "netbios", "a..b", "-a.b", "10.0.0.5"] {
             assert!(refused(&format!(r#"{{"client_name": "{name}"}}"#)).contains("client_name"), "{name}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
@@ -145,8 +146,17 @@ pub(super) async fn open(
 ) -> Result<Connection, Error> {
     let app = system.app()?;
     let network = patience.wait(core.network(live, &app.cloud)).await??;
-    let response = |token: &AccessToken| sasl::xoauth2(&token.login_name, &token.token);
-    let refusal = match Connection::open(core, &network, &app.cloud.smtp, response(&token)?, patience).await {
+    let response = |token: &AccessToken| sasl::xoauth2(&token.login_name, &token.token).map_err(Error::from);
+    let login = async |token: &AccessToken| {
+        let opened = Connection::open(core, &network, &app.cloud.smtp, response(token)?, patience).await;
+        opened.map_err(|mut error| {
+            if let OpenError::Login(refusal) = &mut error {
+                refusal.report.service.hide(token.token.expose_secret());
+            }
+            error
+        })
+    };
+    let refusal = match login(&token).await {
         Err(OpenError::Login(refusal)) if refusal.report.status == Status::LoginRefused => refusal,
         other => return other.map_err(Error::from),
     };
@@ -155,7 +165,7 @@ pub(super) async fn open(
     let Ok(token) = patience.wait(core.access_token(&system.id, need)).await? else {
         return Err(refusal.report.into());
     };
-    Ok(Connection::open(core, &network, &app.cloud.smtp, response(&token)?, patience).await?)
+    Ok(login(&token).await?)
 }
 
 /// The report of a mail: what became of each recipient, and what the server said.

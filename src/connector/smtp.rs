@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -151,7 +151,8 @@ impl Connection {
                     connection.session.authenticate(initial_response.clone()).map_err(Error::from)?;
                 }
                 Event::Authenticated => break,
-                Event::LoginRefused(refusal) => {
+                Event::LoginRefused(mut refusal) => {
+                    refusal.report.service.hide(initial_response.expose_secret());
                     connection.quit().await;
                     return Err(OpenError::Login(refusal));
                 }

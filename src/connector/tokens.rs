@@ -189,7 +189,7 @@ impl Core {
     async fn refresh_once(&self, app: &App, live: &Arc<LiveSystem>, grant: &Grant) -> Result<Tokens, Error> {
         let request = app.refresh_request(&grant.refresh_token)?;
         let answer = self.ask(app, live, request).await.map_err(|failure| failure.error)?;
-        Ok(Tokens::from_answer(&answer, app)?)
+        Ok(Tokens::from_answer(&answer, app).map_err(|error| error.hiding(&grant.refresh_token))?)
     }
 
     /// The grant is dead: kept with its reason, so that the administrator is told why, and everybody hears of it.

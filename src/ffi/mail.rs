@@ -68,7 +68,7 @@ pub unsafe extern "C" fn mxo_mail_new(mail: *mut *mut mxo_mail, error: *mut *mut
     })
 }
 
-/// Makes a mail from ready-made MIME (RFC 5322). Sender and recipients come from its header; Bcc is not sent;
+/// Makes a mail from ready-made MIME (RFC 5322). Sender and recipients come from its header, which must have a From; Bcc and Resent-Bcc are not sent;
 /// Message-ID and Date are added when they are absent; line ends become CRLF; the rest stays as it is. Recipients that
 /// are added afterwards replace those of the header. Any thread; does not block.
 ///
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn mxo_mail_add_recipient(
 /// Sets the subject. Any thread; does not block.
 ///
 /// @param mail     The mail.
-/// @param subject  UTF-8, without line ends, at most 4 KiB.
+/// @param subject  UTF-8, without line ends, at most 4 KiB, in words of at most 900 octets.
 /// @param error    Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_E_ARGUMENT, which names the field; MXO_E_HANDLE, MXO_E_FORKED.
 ///

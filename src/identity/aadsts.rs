@@ -324,8 +324,13 @@ const fn behaviour(
     Behaviour { error, action, class, message, remedy }
 }
 
-static BUSY: Behaviour =
-    behaviour("", Action::Wait, Class::Wait, "Microsoft's sign-in service is busy or disturbed; retrying.", "");
+static BUSY: Behaviour = behaviour(
+    "",
+    Action::Wait,
+    Class::Wait,
+    "Microsoft's sign-in service is busy or disturbed.",
+    "Try again in a few minutes; nothing needs to be changed.",
+);
 
 static UNKNOWN: Behaviour = behaviour(
     "",
@@ -393,8 +398,8 @@ const CODE_EXPIRED: &str = "The code was not used within its time.";
 const PERSON_NEEDED: &str = "Microsoft wants the person to sign in again.";
 const NO_CONSENT: &str = "Nobody has consented to the app's permissions.";
 const NO_EXCHANGE: &str = "Exchange Online is not available in this tenant.";
-const UNAVAILABLE: &str = "Microsoft is briefly unavailable; retrying.";
-const THROTTLED: &str = "Microsoft is throttling this tenant; retrying.";
+const UNAVAILABLE: &str = "Microsoft is briefly unavailable.";
+const THROTTLED: &str = "Microsoft is throttling this tenant.";
 const BAD_REQUEST: &str = "Microsoft did not understand the request.";
 const DEVICE_DEMANDED: &str = "A policy lets only managed devices sign in.";
 const OTHER_CLOUD: &str = "The tenant belongs to another of Microsoft's clouds.";
@@ -483,7 +488,7 @@ static ENTRIES: &[Entry] = &[
     row(28002, "ScopeNotValid", Class::Bug, "The request asked for a permission that does not exist.", REPORT_IT),
     row(28003, "ScopeEmpty", Class::Bug, "The request asked for no permission.", REPORT_IT),
     row(40008, "OAuth2IdPUnretryableServerError", Class::Fault, BROKEN_FEDERATION, SUPPORT_FEDERATION),
-    row(40010, "OAuth2IdPRetryableServerError", Class::Wait, "The organisation's federation server is briefly unavailable; retrying.", ""),
+    row(40010, "OAuth2IdPRetryableServerError", Class::Wait, "The organisation's federation server is briefly unavailable.", ""),
     row(50000, "TokenIssuanceError", Class::Wait, UNAVAILABLE, ""),
     row(50001, "InvalidResource", Class::TenantSetup, NO_EXCHANGE, EXCHANGE),
     row(50002, "NotAllowedTenant", Class::Policy, TENANT_FORBIDDEN, RESTRICTION),
@@ -505,8 +510,8 @@ static ENTRIES: &[Entry] = &[
     row(50079, "UserStrongAuthEnrollmentRequired", Class::Person, "The account must register for multifactor authentication.", MFA),
     row(50085, "SocialIdpLoginNeeded", Class::Account, "The account signs in through a social network.", WORK_ACCOUNT),
     row(50086, "SasNonRetryableError", Class::Fault, BROKEN_FEDERATION, SUPPORT_FEDERATION),
-    row(50087, "SasRetryableError", Class::Wait, "Microsoft's second factor is briefly unavailable; retrying.", ""),
-    row(50088, "TelecomMfaLimitReached", Class::Wait, "Too many telephone calls for the second factor; retrying.", ""),
+    row(50087, "SasRetryableError", Class::Wait, "Microsoft's second factor is briefly unavailable.", ""),
+    row(50088, "TelecomMfaLimitReached", Class::Wait, "Too many telephone calls for the second factor.", ""),
     row(50089, "FlowTokenExpired", Class::Person, "The sign-in took too long or was revoked.", CONNECT_AGAIN),
     row(50097, "DeviceAuthenticationRequired", Class::Policy, DEVICE_DEMANDED, DEVICE),
     row(50105, "EntitlementGrantsNotFound", Class::TenantSetup, "The account is not assigned to the app.", ASSIGN),
@@ -522,7 +527,7 @@ static ENTRIES: &[Entry] = &[
     row(50144, "InvalidPasswordExpiredOnPremPassword", Class::Person, "The account's Active Directory password has expired.", PASSWORD),
     row(50155, "DeviceAuthenticationFailed", Class::Policy, DEVICE_DEMANDED, DEVICE),
     row(50158, "ExternalSecurityChallenge", Class::Person, "The second factor of another provider is needed.", MFA),
-    row(50166, "ExternalClaimsProviderThrottled", Class::Wait, "The provider of the second factor is throttling; retrying.", ""),
+    row(50166, "ExternalClaimsProviderThrottled", Class::Wait, "The provider of the second factor is throttling.", ""),
     row(50173, "FreshTokenNeeded", Class::Person, "The password was changed or the sign-in was revoked.", CONNECT_AGAIN),
     row(50194, "NotMultitenantApplication", Class::AppSetup, NOT_ON_ALIAS, OWN_TENANT),
     row(LOOP_DETECTED, "LoopDetected", Class::Wait, "Microsoft saw too many token requests; pausing for a while.", ""),

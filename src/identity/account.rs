@@ -88,7 +88,11 @@ impl Account {
     /// Whether this name can serve as a login name for mail. Guests and some federated accounts have names that cannot.
     #[must_use]
     pub fn has_mail_name(&self) -> bool {
-        self.username.contains('@') && !self.username.to_ascii_uppercase().contains("#EXT#")
+        const LONGEST: usize = 320;
+        self.username.contains('@')
+            && self.username.len() <= LONGEST
+            && !self.username.chars().any(char::is_control)
+            && !self.username.to_ascii_uppercase().contains("#EXT#")
     }
 
     /// Whether both are the same account, as far as both tell.
@@ -122,6 +126,16 @@ mod tests {
         .unwrap();
         assert_eq!(account.username, "print@contoso.com");
         assert!(account.has_mail_name());
+    }
+
+    #[test]
+    fn a_name_that_would_forge_a_line_is_no_login_name() {
+        let named = |name: &str| {
+            read(&serde_json::json!({"aud": "app", "tid": TENANT, "preferred_username": name})).unwrap().has_mail_name()
+        };
+        assert!(named("print@contoso.com"));
+        assert!(!named("a\r\nb@contoso.com") && !named(&format!("{}@contoso.com", "a".repeat(400))));
+        assert!(!named("guest#EXT#@contoso.com") && !named("+49 123"));
     }
 
     #[test]

@@ -77,7 +77,9 @@ impl OAuthError {
     /// The error for a report. The description is left whole: it is what people paste into a search box.
     #[must_use]
     pub fn words(&self, http_status: u16) -> ServiceWords {
-        let some = |text: &str| (!text.is_empty()).then(|| cut(text, limits::SERVICE_TEXT).to_owned());
+        // Microsoft's descriptions have several lines; nothing else of what controls a terminal belongs in them.
+        let clean = |text: &str| text.replace("\r\n", "\n").replace(|c: char| c.is_control() && c != '\n', " ");
+        let some = |text: &str| (!text.is_empty()).then(|| clean(cut(text, limits::SERVICE_TEXT)));
         ServiceWords {
             error: some(&self.error),
             suberror: some(&self.suberror),

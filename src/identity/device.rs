@@ -66,11 +66,13 @@ impl DeviceFlow {
         }
         let code: DeviceCodeAnswer = answer.json().map_err(|_| not_understood())?;
         let shown = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+        // Letters, digits and what groups them: nothing that a page would take for markup or turn around.
+        let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
         let acceptable = shown(&code.user_code)
             && code.user_code.len() <= USER_CODE
-            && shown(&code.verification_uri)
+            && code.user_code.chars().all(is_code)
             && code.verification_uri.len() <= MESSAGE
-            && code.verification_uri.starts_with("https://");
+            && is_page(&code.verification_uri);
         if !acceptable {
             return Err(not_understood());
         }
@@ -138,7 +140,7 @@ impl DeviceFlow {
                 Action::CodeUnknown | Action::SignInAgain if self.answer_lost => Err(Error::AnswerLost),
                 Action::Expired => Err(Error::Expired),
                 Action::CodeUnknown | Action::SignInAgain | Action::Declined | Action::Refused => {
-                    Err(Error::Refused(refused))
+                    Err(Error::Refused(refused).hiding(&self.device_code))
                 }
             },
             // Whatever stands between us and the service (a proxy's page, a 503 in HTML): the person is still typing.
@@ -177,6 +179,14 @@ impl DeviceFlow {
         };
         Ok(None)
     }
+}
+
+/// Whether a person can be sent there: https, a host, no user name that looks like one.
+fn is_page(address: &str) -> bool {
+    let page = oauth2::url::Url::parse(address).ok().filter(|_| !address.chars().any(char::is_control));
+    page.is_some_and(|page| {
+        page.scheme() == "https" && page.host_str().is_some() && page.username().is_empty() && page.password().is_none()
+    })
 }
 
 #[cfg(test)]
@@ -294,12 +304,30 @@ mod tests {
 
     #[test]
     fn a_code_that_nobody_should_type_is_refused() {
-        for (from, to) in [("https://m", "http://m"), ("BPPVYQZMA", ""), ("BPPVYQZMA", "A\\u0007B")] {
+        for (from, to) in [
+            ("https://m", "http://m"),
+            ("https://microsoft.com/devicelogin", "https://"),
+            ("https://microsoft.com", "https://microsoft.com@evil.example"),
+            ("https://microsoft.com", "javascript:alert(1)//"),
+            ("BPPVYQZMA", ""),
+            ("BPPVYQZMA", "A\\u0007B"),
+            ("BPPVYQZMA", "A\u{202e}B"),
+            ("BPPVYQZMA", "<script>"),
+        ] {
             assert!(DeviceFlow::begin(&answer(200, &CODE.replace(from, to)), at(0)).is_err());
         }
         let error = r#"{"error":"invalid_request","error_description":"AADSTS90002: Tenant 'x' not found."}"#;
         let refused = DeviceFlow::begin(&answer(200, error), at(0)).map(|_| ()).unwrap_err();
         assert_eq!(refused.report().status, Status::TenantNotFound);
+    }
+
+    #[test]
+    fn a_secret_that_the_service_repeats_is_cut_out() {
+        let body = r#"{"error":"invalid_grant","error_description":"AADSTS70000: no good: a secret device code"}"#;
+        let code = CODE.replace(r#""device_code":"secret""#, r#""device_code":"a secret device code""#);
+        let mut flow = DeviceFlow::begin(&answer(200, &code), at(0)).unwrap();
+        let refused = flow.answered(&answer(400, body), &app(), at(0)).map(|_| ()).unwrap_err().report();
+        assert_eq!(refused.service.text.as_deref(), Some("AADSTS70000: no good: (secret)"));
     }
 
     #[test]

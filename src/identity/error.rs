@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::aadsts::Verdict;
 use crate::base::{Report, ServiceWords, Status};
 
@@ -108,7 +110,7 @@ impl Error {
                         format!("The sign-in service is busy or disturbed (HTTP {status})."),
                     )
                     .transient()
-                    .remedy("Nothing needs to be done: it is tried again by itself.")
+                    .remedy("Try again in a few minutes; nothing needs to be changed.")
                 } else {
                     Report::new(
                         Status::Protocol,
@@ -190,6 +192,15 @@ impl Error {
                     .remedy(format!("Correct \"cloud\" / \"{name}\" in the settings of the system."))
             }
         }
+    }
+
+    /// The same without a secret that the service repeated in its own words.
+    #[must_use]
+    pub fn hiding(mut self, secret: &SecretString) -> Self {
+        if let Self::Refused(refused) = &mut self {
+            refused.words.hide(secret.expose_secret());
+        }
+        self
     }
 
     /// Whether the same request should be made once more before the refusal is believed.

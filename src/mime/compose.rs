@@ -71,6 +71,11 @@ fn compose_built(mail: &Mail, built: &Built, default_from: Option<&str>, date: S
     let needs_smtputf8 = write_header(&mut bytes, built, &from, &message_id, date) || !is_ascii(&envelope);
     if built.attachments.is_empty() {
         write_texts(&mut bytes, built);
+        // The line end behind a body is the boundary's in a multipart; here it is one more than the text has.
+        let only = built.text.as_deref().xor(built.html.as_deref());
+        if only.is_some_and(|text| text.ends_with(['\n', '\r'])) && bytes.ends_with(b"\r\n\r\n") {
+            bytes.truncate(bytes.len().saturating_sub(2));
+        }
     } else {
         let boundary = write_multipart(&mut bytes, "mixed");
         open_part(&mut bytes, &boundary);

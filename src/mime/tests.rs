@@ -625,3 +625,18 @@ mod ready_made {
         assert_eq!(unreadable(&vec![b'a'; limits::MAIL + 1]).0, Status::MessageTooBig);
     }
 }
+
+#[test]
+fn a_text_that_ends_its_line_gets_no_other_line() {
+    for text in ["line", "line\n", "line\n\n", "Größe\r\n"] {
+        let mut mail = Mail::new();
+        mail.set_from("a@contoso.example", None).unwrap();
+        mail.add_recipient(Kind::To, "b@contoso.example", None).unwrap();
+        mail.set_text(text).unwrap();
+        let composed = compose(&mail, None, SystemTime::now()).unwrap();
+        assert!(composed.bytes.ends_with(b"\r\n"));
+        let body = mailparse::parse_mail(&composed.bytes).unwrap().get_body().unwrap().replace("\r\n", "\n");
+        let ended = if text.ends_with('\n') { text.replace("\r\n", "\n") } else { format!("{text}\n") };
+        assert_eq!(body, ended, "{text:?}");
+    }
+}

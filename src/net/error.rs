@@ -118,7 +118,16 @@ impl Error {
                     .remedy("Check that the port speaks TLS 1.2 or newer and that no firewall interferes.")
             }
             Self::Broken { host, source } => {
-                Report::new(Status::Network, format!("The connection to {host} broke: {source}.")).transient()
+                {
+                    // rustls tells of it with a link to its documentation.
+                    let why = match source.kind() {
+                        std::io::ErrorKind::UnexpectedEof => "the other side closed it".to_owned(),
+                        _ => source.to_string(),
+                    };
+                    Report::new(Status::Network, format!("The connection to {host} broke: {why}."))
+                        .transient()
+                        .remedy("Try again; if it happens often, look for a firewall or proxy that cuts connections.")
+                }
             }
             Self::Proxy { host, reason } => {
                 Report::new(Status::Proxy, format!("The proxy did not let the connection to {host} through: {reason}."))

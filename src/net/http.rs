@@ -16,7 +16,11 @@ use crate::base::limits;
 const RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// A client for one TLS configuration.
-pub struct HttpClient(Client);
+pub struct HttpClient {
+    client: Client,
+    /// Host and port of the proxy that the settings name.
+    proxy: Option<String>,
+}
 
 /// An answer, read to its end.
 pub struct Answer {
@@ -63,22 +67,32 @@ impl HttpClient {
             }
         };
         let client = builder.build().map_err(|error| Error::Roots { reason: deepest(&error) })?;
-        Ok(Self(client))
+        let proxy = reqwest::Url::parse(proxy)
+            .ok()
+            .and_then(|proxy| Some(format!("{}:{}", proxy.host_str()?, proxy.port_or_known_default()?)));
+        Ok(Self { client, proxy })
     }
 
     /// Posts a form and reads the whole answer.
     pub async fn post(&self, url: &str, form: &[u8], correlation_id: &str) -> Result<Answer, Failure> {
         let host = host_of(url);
         let posted = self
-            .0
+            .client
             .post(url)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .header("Accept", "application/json")
             .header("client-request-id", correlation_id)
             .body(form.to_vec())
             .send();
-        let response =
-            posted.await.map_err(|error| Failure { sent: !error.is_connect(), error: told(&host, &error) })?;
+        let response = posted.await.map_err(|error| {
+            let told = match (&self.proxy, told(&host, &error)) {
+                (Some(proxy), Error::Connect { host, source, .. }) => {
+                    Error::Proxy { host, reason: format!("no connection to the proxy {proxy}: {source}") }
+                }
+                (_, told) => told,
+            };
+            Failure { sent: !error.is_connect(), error: told }
+        })?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(parse_retry_after).map(|wait| wait.min(RETRY_AFTER));

@@ -292,7 +292,7 @@ static BUSY: Cause = Cause {
     stage: Stage::Message,
     status: Status::MailBusy,
     message: "The mail server cannot do it now.",
-    remedy: "It is tried again later. If it lasts for hours, look at Service health in the Microsoft 365 admin \
+    remedy: "Try again later. If it lasts for hours, look at Service health in the Microsoft 365 admin \
                  center.",
     retry: Retry::Later,
 };
@@ -417,7 +417,7 @@ static CAUSES: &[Cause] = &[
         stage: Stage::Message,
         status: Status::MailBusy,
         message: "The mailbox sends over too many connections at once; Exchange Online allows three.",
-        remedy: "It is tried again later. If it comes often, find out what else sends with this mailbox, and give the \
+        remedy: "Try again later. If it comes often, find out what else sends with this mailbox, and give the \
                  print server a mailbox of its own.",
         retry: Retry::AfterSeconds(60),
     },
@@ -426,7 +426,7 @@ static CAUSES: &[Cause] = &[
         stage: Stage::Message,
         status: Status::MailBusy,
         message: "Exchange Online holds back mail from this mailbox or this network.",
-        remedy: "It is tried again in a quarter of an hour. If it lasts for a day, have Microsoft's support look at \
+        remedy: "Try again in a quarter of an hour. If it lasts for a day, have Microsoft's support look at \
                  the server's words.",
         retry: Retry::AfterSeconds(15 * 60),
     },
@@ -437,7 +437,7 @@ static CAUSES: &[Cause] = &[
         message: "The mail has more recipients than the server takes at once.",
         remedy: "Split the mail or send it to a distribution group; the limit of the mailbox is set with `Set-Mailbox \
                  -Identity <mailbox> -RecipientLimits <1-1000>`.",
-        retry: Retry::Later,
+        retry: Retry::Never,
     },
     Cause {
         when: &[("554", "mailbox full"), ("", "mapiexceptionshutoffquotaexceeded")],
@@ -612,7 +612,7 @@ mod tests {
         (Stage::Message, "554 5.6.11 Invalid characters", Status::MessageRefused, None),
         (Stage::Sender, "552 5.3.4 Message size exceeds fixed maximum message size", Status::MessageTooBig, None),
         (Stage::Message, "554 5.2.3 x", Status::MessageTooBig, None),
-        (Stage::Recipient, "452 4.5.3 Too many recipients", Status::RecipientsRefused, Some(0)),
+        (Stage::Recipient, "452 4.5.3 Too many recipients", Status::RecipientsRefused, None),
         (Stage::Recipient, "550 5.1.10 RESOLVER.ADR.RecipientNotFound", Status::RecipientsRefused, None),
         (Stage::Recipient, "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Status::RecipientsRefused, None),
         (Stage::Idle, "421 4.4.1 Connection timed out. Total session duration: 00:20:55.28", Status::MailBusy, Some(0)),

@@ -147,25 +147,25 @@ pub(super) async fn open(
     let app = system.app()?;
     let network = patience.wait(core.network(live, &app.cloud)).await??;
     let response = |token: &AccessToken| sasl::xoauth2(&token.login_name, &token.token).map_err(Error::from);
-    let login = async |token: &AccessToken| {
-        let opened = Connection::open(core, &network, &app.cloud.smtp, response(token)?, patience).await;
-        opened.map_err(|mut error| {
-            if let OpenError::Login(refusal) = &mut error {
-                refusal.report.service.hide(token.token.expose_secret());
-            }
-            error
-        })
-    };
-    let refusal = match login(&token).await {
+    let login =
+        async |token: &AccessToken| Connection::open(core, &network, &app.cloud.smtp, response(token)?, patience).await;
+    let refusal = match hiding(&token, login(&token).await) {
         Err(OpenError::Login(refusal)) if refusal.report.status == Status::LoginRefused => refusal,
         other => return other.map_err(Error::from),
     };
-    let refused = Some(token.token);
-    let need = Need { refused, ..Need::default() };
-    let Ok(token) = patience.wait(core.access_token(&system.id, need)).await? else {
+    let need = Need { refused: Some(token.token.clone()), ..Need::default() };
+    let Ok(fresh) = patience.wait(core.access_token(&system.id, need)).await? else {
         return Err(refusal.report.into());
     };
-    Ok(login(&token).await?)
+    Ok(hiding(&token, hiding(&fresh, login(&fresh).await))?)
+}
+
+/// The same without a token that the server repeated in its refusal.
+fn hiding(token: &AccessToken, mut opened: Result<Connection, OpenError>) -> Result<Connection, OpenError> {
+    if let Err(OpenError::Login(refusal)) = &mut opened {
+        refusal.report.service.hide(token.token.expose_secret());
+    }
+    opened
 }
 
 /// The report of a mail: what became of each recipient, and what the server said.

@@ -83,7 +83,7 @@ pub struct Accepted {
 /// How the opening of a connection can fail.
 pub enum OpenError {
     /// The server refused the login.
-    Login(Refusal),
+    Login(Box<Refusal>),
     /// Anything else.
     Other(Error),
 }
@@ -154,7 +154,7 @@ impl Connection {
                 Event::LoginRefused(mut refusal) => {
                     refusal.report.service.hide(initial_response.expose_secret());
                     connection.quit().await;
-                    return Err(OpenError::Login(refusal));
+                    return Err(OpenError::Login(Box::new(refusal)));
                 }
                 Event::Goodbye(refusal) => return Err(OpenError::Other(refusal.report.into())),
                 event => return Err(connection.unexpected(&event).into()),

@@ -45,8 +45,6 @@ pub const STORE_CUT_WAIT: Duration = Duration::from_millis(250);
 pub const EVENTS: usize = 1_024;
 /// Most callbacks (log lines, changes of a sign-in) that wait for one function before the oldest are dropped.
 pub const CALLBACKS: usize = 1_024;
-/// Deepest nesting of a settings text and of a value.
-pub const VALUE_DEPTH: usize = 64;
 
 /// One name resolution.
 pub const RESOLVE: Duration = Duration::from_secs(15);

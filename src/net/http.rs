@@ -147,7 +147,7 @@ fn told(host: &Host, error: &reqwest::Error) -> Error {
         }
         cause = beneath(inner);
     }
-    let Host { name: host, port } = Host { name: host.name.clone(), port: host.port };
+    let (host, port) = (host.name.clone(), host.port);
     let text = deepest(error);
     if error.is_timeout() {
         Error::Deadline { host, step: "talking to the sign-in service" }

@@ -52,7 +52,7 @@
 /**
  * The minor number of the ABI: it grows with each addition.
  */
-#define MXO_ABI_MINOR 0
+#define MXO_ABI_MINOR 1
 
 /**
  * mxo_connector_set_logger: no lines.
@@ -369,6 +369,11 @@ typedef void (*mxo_operation_fn)(void *user_data, mxo_operation *operation, cons
 #define MXO_E_IDENTITY_REFUSED -214
 
 /**
+ * An administrator switched the system off.
+ */
+#define MXO_E_DISABLED -215
+
+/**
  * No connection, or it broke.
  */
 #define MXO_E_NETWORK -300
@@ -570,8 +575,8 @@ void mxo_string_free(char *text);
  * Opens a connector. The library's threads start with the first one.
  *
  * With a "data_directory" systems and tokens last, and are shared by all processes that open it at the same time; the
- * tokens are sealed. Without one everything is kept in the memory of this connector and ends with it. Sign-ins in
- * progress are in the memory of the process that runs them in either case.
+ * tokens are sealed. So are sign-ins: one process begins one, others follow it, see it through or cancel it. Without
+ * one everything is kept in the memory of this connector and ends with it.
  *
  * Two that are opened in one process with the same "data_directory" share everything but loggers, events and
  * operations; their other options must be equal. Any thread; does not touch the network; waits for other processes
@@ -580,7 +585,10 @@ void mxo_string_free(char *text);
  * @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
  *                      "data_directory" (absolute path, on a local disk; made with access for its owner only, and
  *                      refused if others can use it), "share_with_group" (true: its group may use it too), "key" (what
- *                      seals the tokens, base64 of 32 octets; without it a key file in the directory), "tls_roots"
+ *                      seals the tokens, base64 of 32 octets; without it a key file in the directory),
+ *                      "run_sign_ins" (true: this connector sees the sign-ins of all processes through to their ends,
+ *                      also those of processes that are gone), "run_refresh" (true: it refreshes the tokens of all
+ *                      systems ahead of their expiry; weekly every connector does), "tls_roots"
  *                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
  *                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
  * @param connector     Receives the connector; close it with mxo_connector_close.
@@ -601,6 +609,20 @@ mxo_status mxo_connector_open(const char *options_json, mxo_connector **connecto
  * @param connector  The connector. May be NULL: then nothing is done.
  */
 void mxo_connector_close(mxo_connector *connector);
+
+/**
+ * Seals everything in the data directory with a new key, and forgets the old one. Other processes that have the
+ * directory open take a new key file by themselves; with a key of the host's they must open anew with it. Any thread;
+ * waits for others that write, 10 seconds at most. Since ABI 0.1.
+ *
+ * @param connector  An open connector.
+ * @param new_key    The key that the host keeps from now on, base64 of 32 octets: the option "key" of later opens. May
+ *                   be NULL: a new key in the key file of the directory.
+ * @param error      Receives the error, if any. May be NULL.
+ * @return MXO_OK; MXO_E_ARGUMENT: not such a key; MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+ *         (5xx): then the old key still holds.
+ */
+mxo_status mxo_connector_change_key(mxo_connector *connector, const char *new_key, mxo_error **error);
 
 /**
  * Sets the connector's logger, or replaces it. The one before is told nothing more, and its user data is released.
@@ -794,14 +816,15 @@ mxo_status mxo_sign_in_code(mxo_connector *connector,
  * Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
  * (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with
  * "/code/expires_in_s") while it waits, "/error" when it failed. Outcomes are kept, so a page asks by the identifier
- * of its own sign-in and never reads an older success. Any thread. For now the process that started the sign-in is the
- * one that asks the identity service, and the only one that knows; this call tells at once.
+ * of its own sign-in and never reads an older success. Any process that has the data directory open may ask; a page
+ * that asks every few seconds sees the sign-in through to its end, also when nobody else does. Any thread.
  *
  * @param connector   An open connector.
  * @param system_id   The system.
  * @param sign_in_id  Which sign-in. May be NULL: the latest.
- * @param timeout_ms  The most that this call may take, in milliseconds, once it may have to ask the identity service
- *                    itself; 0 tells what is known.
+ * @param timeout_ms  How long to wait for a turn that is due and that this call takes because nobody else does: a poll
+ *                    of the identity service, which is awaited to its own deadline (30 seconds) so that its answer is
+ *                    not lost, or the proof. 0 asks nobody and tells what is known.
  * @param state       Receives the value; free it with mxo_value_free.
  * @param error       Receives the error, if any. May be NULL.
  * @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,

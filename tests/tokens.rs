@@ -67,7 +67,7 @@ fn a_passing_fault_is_no_failure_while_the_token_lives() {
 }
 
 #[test]
-fn the_loop_breaker_does_not_end_a_connection_and_a_revocation_does() {
+fn the_loop_breaker_does_not_end_a_connection() {
     let simulator = simulator();
     let host = Host::connected(&simulator);
     simulator.misbehave(json!({"name": "aadsts", "code": 50196, "at": "refresh"}));
@@ -76,8 +76,18 @@ fn the_loop_breaker_does_not_end_a_connection_and_a_revocation_does() {
     assert!(throttled.error["retry_after_s"].as_i64().unwrap() >= 60);
     assert_eq!(refreshes(&simulator), 1, "no second try right after");
     assert_eq!(host.system()["status"]["state"], "connected");
+    let again = host.token(MORE_THAN_ANY).unwrap_err();
+    assert_eq!(again.name(), "MXO_E_IDENTITY_BUSY", "{}", again.error);
+    let left = again.error["retry_after_s"].as_i64().unwrap();
+    assert!((50..=75).contains(&left), "{left}");
+    assert_eq!(refreshes(&simulator), 1, "nor before the pause is over");
+    assert!(host.token(0).is_ok(), "it lives, though it could not be refreshed");
+}
 
-    simulator.behave();
+#[test]
+fn a_revocation_ends_a_connection_and_says_so() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
     simulator.revoke(simulator.account());
     let events = host.events(None);
     let dead = host.token(MORE_THAN_ANY).unwrap_err();

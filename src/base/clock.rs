@@ -55,17 +55,34 @@ impl Clock {
     /// Seconds since 1970 by the wall clock, for what is shown to people.
     #[must_use]
     pub fn unix_s(&self) -> i64 {
+        self.unix_ms() / 1000
+    }
+
+    /// The same in milliseconds, for what other processes read.
+    #[must_use]
+    pub fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A moment of this clock as seconds since 1970.
     #[must_use]
     pub fn unix_s_at(&self, moment: Moment) -> i64 {
-        let now = self.now();
-        let ahead = i64::try_from(now.until(moment).as_secs()).unwrap_or(i64::MAX);
-        let behind = i64::try_from(moment.until(now).as_secs()).unwrap_or(i64::MAX);
-        self.unix_s().saturating_add(ahead).saturating_sub(behind)
+        self.unix_ms_at(moment) / 1000
+    }
+
+    /// A moment of this clock in epoch milliseconds.
+    #[must_use]
+    pub fn unix_ms_at(&self, moment: Moment) -> i64 {
+        let distance = i64::try_from(moment.0).unwrap_or(i64::MAX).saturating_sub_unsigned(self.now().0);
+        self.unix_ms().saturating_add(distance)
+    }
+
+    /// Epoch milliseconds as a moment of this clock; what lies before its origin counts as that.
+    #[must_use]
+    pub fn moment_at(&self, unix_ms: i64) -> Moment {
+        let distance = unix_ms.saturating_sub(self.unix_ms());
+        Moment(self.now().0.saturating_add_signed(distance))
     }
 }
 

@@ -41,6 +41,14 @@ pub const SYSTEMS: usize = 10_000;
 pub const STORE_WAIT: Duration = Duration::from_secs(10);
 /// How long a store that forgot something waits for others' readers, to cut its log off at once rather than later.
 pub const STORE_CUT_WAIT: Duration = Duration::from_millis(250);
+/// How long a lease lasts that its holder does not prolong: so long others wait after a process was killed.
+pub const LEASE: Duration = Duration::from_secs(8);
+/// How often a process looks for what others wrote into the store.
+pub const STORE_WATCH: Duration = Duration::from_millis(200);
+/// Longest time without a refresh: a grant that nobody uses dies on day 90.
+pub const IDLE_REFRESH: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Longest pause after refreshes that failed for a passing reason, unless the service asks for more.
+pub const REFRESH_PAUSE: Duration = Duration::from_secs(60);
 /// Most events that wait in one subscription before the oldest are dropped (completions are not counted).
 pub const EVENTS: usize = 1_024;
 /// Most callbacks (log lines, changes of a sign-in) that wait for one function before the oldest are dropped.

@@ -102,6 +102,8 @@ statuses! {
     IdentityBusy = -213, "MXO_E_IDENTITY_BUSY";
     /// The identity service refused for a reason that this library does not know better.
     IdentityRefused = -214, "MXO_E_IDENTITY_REFUSED";
+    /// An administrator switched the system off.
+    Disabled = -215, "MXO_E_DISABLED";
 
     /// No connection, or it broke.
     Network = -300, "MXO_E_NETWORK";

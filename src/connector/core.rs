@@ -1,26 +1,26 @@
 //! What the connectors of one directory share: runtime, store, caches, connections. A second host in the same process
 //! that opens the same directory gets the same core.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::sign_in::RunningSignIn;
 use super::smtp::Connection;
 use super::tokens::TokenCache;
-use super::{Connector, Event, Level, Options, UseError, courier, lock};
+use super::{Connector, Event, Level, Options, UseError, courier, lock, refresher, watching};
 use crate::Error;
 use crate::base::{Clock, limits, signals};
 use crate::identity::cloud::Cloud;
 use crate::net::{HttpClient, tls};
-use crate::store::{MemoryStore, SqliteStore, Store, System};
+use crate::store::{SqliteStore, Store, System};
 
 /// Threads that run the work; the store's calls, name resolution and callbacks have others, which come and go.
 const WORKERS: usize = 2;
@@ -43,17 +43,20 @@ pub struct Core {
     connectors: Mutex<Vec<Weak<Connector>>>,
     systems: Mutex<HashMap<String, Arc<LiveSystem>>>,
     changes: (Mutex<u64>, Condvar),
+    news: watch::Sender<()>,
+    /// The sign-ins that this process sees through to their ends.
+    pub(super) driven: Mutex<HashSet<String>>,
+    /// Exchanges whose answers must not be lost: a code and a strict refresh token are good for one.
+    exchanges: (Mutex<usize>, Condvar),
 }
 
-/// What is held in memory for a system: caches, its connection, its running sign-in.
+/// What is held in memory for a system: caches and its connection.
 #[derive(Default)]
 pub struct LiveSystem {
     network: OnceCell<Network>,
     /// The access token, and the one refresh at a time.
     pub token: TokenCache,
     mailer: Mutex<Arc<Mailer>>,
-    /// The sign-in that runs in this process.
-    pub sign_in: Mutex<Option<RunningSignIn>>,
 }
 
 /// The kept SMTP connection of a system; who sends holds the lock.
@@ -95,7 +98,7 @@ impl Core {
     /// The core of a directory, or a private one.
     pub(super) fn enter(options: Options) -> Result<Arc<Self>, Error> {
         let Some(directory) = options.data_directory.clone() else {
-            return Self::create(options, Arc::new(MemoryStore::default()));
+            return Self::create(options, Arc::new(SqliteStore::in_memory()?));
         };
         if let Some(core) = Self::joined(&mut lock(&CORES), &directory, &options)? {
             return Ok(core);
@@ -145,7 +148,7 @@ impl Core {
             .on_thread_start(signals::take_none)
             .build()
             .map_err(too_many)?;
-        Ok(Arc::new(Self {
+        let core = Arc::new(Self {
             options,
             clock: Clock::default(),
             stop: CancellationToken::new(),
@@ -156,7 +159,16 @@ impl Core {
             connectors: Mutex::default(),
             systems: Mutex::default(),
             changes: (Mutex::new(0), Condvar::new()),
-        }))
+            news: watch::Sender::new(()),
+            driven: Mutex::default(),
+            exchanges: (Mutex::new(0), Condvar::new()),
+        });
+        if core.options.data_directory.is_some() {
+            let latest = core.store.latest_news()?;
+            core.spawn(watching::watch(Arc::downgrade(&core), latest));
+        }
+        core.spawn(refresher::refresh_ahead(Arc::downgrade(&core)));
+        Ok(core)
     }
 
     pub(super) fn join(&self, connector: &Arc<Connector>) {
@@ -183,6 +195,7 @@ impl Core {
 
     fn shut_down(&self) {
         self.stop.cancel();
+        self.wait_for_answers(limits::CLOSE / 2);
         let runtimes = std::mem::take(&mut *lock(&self.runtimes));
         let store = Arc::clone(&self.store);
         let join = move || {
@@ -256,13 +269,39 @@ impl Core {
         Arc::clone(lock(&self.systems).entry(system_id.to_owned()).or_default())
     }
 
-    /// Forgets what is held in memory for a system, and ends its sign-in.
-    pub fn forget(&self, system_id: &str, why: &'static str) {
-        let live = lock(&self.systems).remove(system_id);
-        if let Some(live) = live
-            && let Some(running) = lock(&live.sign_in).as_ref()
-        {
-            running.cancel(why);
+    /// The same, if there is anything.
+    #[must_use]
+    pub fn known(&self, system_id: &str) -> Option<Arc<LiveSystem>> {
+        lock(&self.systems).get(system_id).map(Arc::clone)
+    }
+
+    /// Forgets what is held in memory for a system.
+    pub fn forget(&self, system_id: &str) {
+        drop(lock(&self.systems).remove(system_id));
+    }
+
+    /// Whether a connector was opened with an option.
+    #[must_use]
+    pub fn any_connector(&self, is_so: impl Fn(&Options) -> bool) -> bool {
+        lock(&self.connectors).iter().filter_map(Weak::upgrade).any(|connector| is_so(connector.options()))
+    }
+
+    /// While the result lives, a closing connector waits a little for the answer.
+    pub(super) fn exchange(self: &Arc<Self>) -> Exchange {
+        *lock(&self.exchanges.0) += 1;
+        Exchange(Arc::clone(self))
+    }
+
+    /// Waits until no such exchange runs.
+    pub(super) fn wait_for_answers(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut running = lock(&self.exchanges.0);
+        while *running > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            running = self.exchanges.1.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -299,8 +338,15 @@ impl Core {
         connectors.iter().for_each(|connector| act(connector));
     }
 
+    /// Is told of each change in the store, also of other processes'.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Wakes who waits for a change in the store.
     pub fn wake(&self) {
+        self.news.send_replace(());
         *lock(&self.changes.0) += 1;
         self.changes.1.notify_all();
     }
@@ -328,6 +374,16 @@ impl Core {
                 drop(self.changes.1.wait_timeout(changes, left.min(LOOK_AGAIN)));
             }
         }
+    }
+}
+
+/// An exchange whose answer must not be lost.
+pub(super) struct Exchange(Arc<Core>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        *lock(&self.0.exchanges.0) -= 1;
+        self.0.exchanges.1.notify_all();
     }
 }
 

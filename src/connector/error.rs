@@ -54,6 +54,9 @@ pub enum UseError {
         /// Of what.
         what: &'static str,
     },
+    /// An administrator switched the system off.
+    #[error("the system is disabled")]
+    Disabled,
     /// The system was never connected.
     #[error("the system is not connected")]
     NotConnected,
@@ -101,6 +104,8 @@ impl UseError {
                 .remedy("Try again, or give more time."),
             Self::Limit { what } => Report::new(Status::Limit, format!("There are too many {what}."))
                 .remedy("Free what is not needed any more."),
+            Self::Disabled => Report::new(Status::Disabled, "The system is switched off.")
+                .remedy("Switch it on again: the setting \"enabled\" of the system."),
             Self::NotConnected => {
                 let mut report = Report::new(Status::SignInRequired, "The system is not connected yet.")
                     .remedy("Connect it: start the sign-in and confirm the code in a web browser.");

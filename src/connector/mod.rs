@@ -6,14 +6,17 @@ pub mod courier;
 pub mod descriptor;
 pub mod error;
 pub mod events;
+mod leases;
 pub mod log;
 pub mod operation;
 pub mod options;
+mod refresher;
 pub mod sending;
 pub mod sign_in;
 pub mod smtp;
 pub mod systems;
 pub mod tokens;
+mod watching;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -43,6 +46,7 @@ const GRACE_IN_DOUBT: Duration = Duration::from_millis(1_000);
 pub struct Connector {
     /// What it shares with others of the same directory.
     pub core: Arc<Core>,
+    options: Options,
     logger: Mutex<Option<(Level, Courier<Line>)>>,
     subscriptions: Mutex<Vec<Weak<Subscription>>>,
     operations: Mutex<Operations>,
@@ -61,8 +65,9 @@ static NEXT_OPERATION: AtomicI64 = AtomicI64::new(1);
 impl Connector {
     /// Opens a connector; threads start with the first of a directory.
     pub fn open(options: Options) -> Result<Arc<Self>, Error> {
-        let core = Core::enter(options)?;
+        let core = Core::enter(options.clone())?;
         let connector = Arc::new(Self {
+            options,
             stop: core.stop.child_token(),
             core,
             logger: Mutex::default(),
@@ -70,7 +75,15 @@ impl Connector {
             operations: Mutex::default(),
         });
         connector.core.join(&connector);
+        // It may run what was left by others.
+        connector.core.wake();
         Ok(connector)
+    }
+
+    /// The options that it was opened with; the core has those of the first.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Shuts down within two seconds, whatever its callbacks do. Doing it twice is fine.

@@ -21,6 +21,10 @@ pub struct Options {
     pub share_with_group: bool,
     /// The key that seals the tokens in it. Without it the directory holds a key file.
     pub key: Option<DataKey>,
+    /// Whether this connector sees the sign-ins of all processes through to their ends.
+    pub run_sign_ins: bool,
+    /// Whether this connector refreshes the tokens of all systems ahead of their expiry.
+    pub run_refresh: bool,
     /// Which certificate authorities are trusted.
     pub tls_roots: Roots,
     /// `system`, `none`, or the address of an HTTP proxy.
@@ -35,6 +39,8 @@ impl Default for Options {
             data_directory: None,
             share_with_group: false,
             key: None,
+            run_sign_ins: false,
+            run_refresh: false,
             tls_roots: Roots::default(),
             proxy: "system".to_owned(),
             client_name: None,
@@ -70,7 +76,17 @@ impl Options {
     /// The first option in which two of the same directory differ, by whatever name they call it.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
-        let Self { data_directory: _, share_with_group, key, tls_roots, proxy, client_name } = self;
+        // What a connector runs is its own.
+        let Self {
+            data_directory: _,
+            run_sign_ins: _,
+            run_refresh: _,
+            share_with_group,
+            key,
+            tls_roots,
+            proxy,
+            client_name,
+        } = self;
         [
             ("share_with_group", *share_with_group == other.share_with_group),
             ("key", *key == other.key),

@@ -8,7 +8,10 @@ use super::{Connector, Event, UseError};
 use crate::Error;
 use crate::identity::App;
 use crate::store::settings::Fault;
-use crate::store::{Grant, Settings, SignIn, SignInState, System};
+use crate::store::{Connected, Forget, Overview, Settings, SignIn, SignInState, System};
+
+/// What ends a sign-in of a system that was changed.
+const CHANGED: UseError = UseError::Canceled { what: "The system was changed" };
 
 /// What an administrator may change of a system, as a merge patch (RFC 7396).
 const FIELDS: [&str; 4] = ["title", "client_id", "tenant_id", "settings"];
@@ -105,7 +108,7 @@ impl Connector {
         system.check()?;
         let id = system.id.clone();
         self.core.store().add_system(system)?;
-        self.system_changed(&id, "added");
+        self.core.system_changed(&id, "added");
         Ok(id)
     }
 
@@ -146,17 +149,20 @@ impl Connector {
         let other_identity = after.client_id != before.client_id
             || after.tenant_id != before.tenant_id
             || after.settings.cloud != before.settings.cloud;
-        let other_settings = after.settings != before.settings;
-        if !self.core.store().update_system(after)? {
+        let forget = if other_identity {
+            Forget::Everything(CHANGED.report())
+        } else if after.settings != before.settings {
+            Forget::SignIn(CHANGED.report())
+        } else {
+            Forget::Nothing
+        };
+        if !self.core.store().update_system(after, &forget)? {
             return Err(UseError::Changed.into());
         }
-        if other_identity || other_settings {
-            self.core.forget(system_id, "The system was changed");
+        if !matches!(forget, Forget::Nothing) {
+            self.core.forget(system_id);
         }
-        if other_identity {
-            self.core.store().put_grant(system_id, None)?;
-        }
-        self.system_changed(system_id, "changed");
+        self.core.system_changed(system_id, "changed");
         Ok(())
     }
 
@@ -166,49 +172,61 @@ impl Connector {
         if !self.core.store().remove_system(system_id)? {
             return Err(UseError::NotFound { what: "system", id: system_id.to_owned() }.into());
         }
-        self.core.forget(system_id, "The system was removed");
-        let event = json!({"type": "system", "system_id": system_id, "change": "removed", "state": "removed"});
-        self.core.publish(&Event::of_system(Kind::System, system_id, event));
-        self.core.wake();
+        self.core.forget(system_id);
+        self.core.publish_removed(system_id);
         Ok(())
     }
 
     /// A system with its settings and status.
     pub fn system_json(&self, system_id: &str) -> Result<Json, Error> {
         self.check_open()?;
-        let system = self.core.system(system_id)?;
-        self.core.describe(&system)
+        let overview = self.core.overview(system_id)?;
+        Ok(self.core.describe(&overview))
     }
 
     /// All systems with their settings and status.
     pub fn systems_json(&self) -> Result<Json, Error> {
         self.check_open()?;
-        let systems = self.core.store().systems()?;
-        let described: Vec<_> = systems.iter().map(|system| self.core.describe(system)).collect::<Result<_, _>>()?;
+        let overviews = self.core.store().overviews(None)?;
+        let described: Vec<_> = overviews.iter().map(|overview| self.core.describe(overview)).collect();
         Ok(json!({ "systems": described }))
     }
 
     /// Forgets the tokens of a system. Local: Microsoft is not told.
     pub fn sign_out(&self, system_id: &str) -> Result<(), Error> {
         self.check_open()?;
-        self.core.system(system_id)?;
-        self.core.forget(system_id, "The system was signed out");
-        self.core.store().put_grant(system_id, None)?;
-        self.system_changed(system_id, "signed_out");
+        let why = UseError::Canceled { what: "The system was signed out" }.report();
+        if !self.core.store().forget(system_id, &Forget::Everything(why))? {
+            return Err(UseError::NotFound { what: "system", id: system_id.to_owned() }.into());
+        }
+        self.core.forget(system_id);
+        self.core.system_changed(system_id, "signed_out");
         Ok(())
-    }
-
-    fn system_changed(&self, system_id: &str, change: &str) {
-        self.core.system_changed(system_id, change);
     }
 }
 
 impl super::Core {
-    /// Tells everybody that a system changed, with its new state.
+    fn overview(&self, system_id: &str) -> Result<Overview, Error> {
+        let found = self.store().overviews(Some(system_id))?.into_iter().next();
+        Ok(found.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.to_owned() })?)
+    }
+
+    /// Tells everybody that a system changed, with its new state. From a thread that may block.
     pub fn system_changed(&self, system_id: &str, change: &str) {
-        let status = self.system(system_id).and_then(|system| self.status(&system));
+        self.tell(system_id, change, self.overview(system_id).ok().as_ref());
+    }
+
+    /// The same from a task.
+    pub async fn announce(&self, system_id: &str, change: &str) {
+        let id = system_id.to_owned();
+        let found = self.in_store(move |store| store.overviews(Some(&id))).await;
+        self.tell(system_id, change, found.unwrap_or_default().first());
+    }
+
+    fn tell(&self, system_id: &str, change: &str, overview: Option<&Overview>) {
         let mut event = json!({"type": "system", "system_id": system_id, "change": change});
-        if let (Ok(status), Some(members)) = (status, event.as_object_mut()) {
+        if let (Some(overview), Some(members)) = (overview, event.as_object_mut()) {
+            let status = self.status(overview);
             members.insert("state".to_owned(), status.get("state").cloned().unwrap_or_default());
             members.insert("status".to_owned(), status);
         }
@@ -216,48 +234,50 @@ impl super::Core {
         self.wake();
     }
 
-    fn describe(&self, system: &System) -> Result<Json, Error> {
-        Ok(json!({
+    fn describe(&self, overview: &Overview) -> Json {
+        let system = &overview.system;
+        json!({
             "id": system.id,
             "title": system.title,
             "client_id": system.client_id,
             "tenant_id": system.tenant_id,
             "settings": system.settings,
-            "status": self.status(system)?,
-        }))
+            "status": self.status(overview),
+        })
     }
 
-    fn status(&self, system: &System) -> Result<Json, Error> {
-        let grant = self.store().grant(&system.id)?;
-        let latest = self.store().sign_in(&system.id, None)?;
-        let running = latest.as_ref().filter(|sign_in| !sign_in.state.is_final());
-        let state = match (&grant, running) {
+    fn status(&self, overview: &Overview) -> Json {
+        let Overview { system, connected, sign_in: latest } = overview;
+        let now = self.clock.unix_ms();
+        let running = latest.as_ref().filter(|sign_in| sign_in.is_running(now));
+        let state = match (connected, running) {
+            _ if !system.settings.enabled => "disabled",
             // The new tokens are there, but not proven yet.
             (_, Some(SignIn { state: SignInState::Proving, .. })) => "signing_in",
-            (Some(Grant { dead: None, .. }), _) => "connected",
+            (Some(Connected { dead: None, .. }), _) => "connected",
             (_, Some(SignIn { state: SignInState::CodeWaiting, .. })) => "code_waiting",
             (_, Some(_)) => "signing_in",
             (Some(_), None) => "sign_in_required",
             (None, None) => "not_connected",
         };
         let sign_in = latest.as_ref().map(|sign_in| self.sign_in_json(sign_in, None));
-        Ok(json!({
+        json!({
             "state": state,
-            "account": grant.as_ref().and_then(|grant| grant.account.clone()),
-            "login_name": grant.as_ref().map(|grant| &grant.login_name),
-            "scopes": grant.as_ref().map(|grant| &grant.scopes),
-            "connected_at_unix_s": grant.as_ref().map(|grant| grant.connected_at_unix_s),
-            "error": grant.as_ref().and_then(|grant| grant.dead.as_ref()).map(crate::base::Report::to_json),
-            "warnings": warnings_json(grant.as_ref()),
+            "account": connected.as_ref().and_then(|connected| connected.account.clone()),
+            "login_name": connected.as_ref().map(|connected| &connected.login_name),
+            "scopes": connected.as_ref().map(|connected| &connected.scopes),
+            "connected_at_unix_s": connected.as_ref().map(|connected| connected.connected_at_unix_s),
+            "error": connected.as_ref().and_then(|connected| connected.dead.as_ref()).map(crate::base::Report::to_json),
+            "warnings": warnings_json(connected.as_ref()),
             "sign_in": sign_in,
-        }))
+        })
     }
 }
 
 /// What refused although the sign-in worked.
 #[must_use]
-pub fn warnings_json(grant: Option<&Grant>) -> Json {
-    let warnings = grant.map(|grant| grant.warnings.as_slice()).unwrap_or_default().iter().map(|warning| {
+pub fn warnings_json(connected: Option<&Connected>) -> Json {
+    let warnings = connected.map(|connected| connected.warnings.as_slice()).unwrap_or_default().iter().map(|warning| {
         let mut json = warning.report.to_json();
         if let Some(members) = json.as_object_mut() {
             members.insert("protocol".to_owned(), json!(warning.protocol));

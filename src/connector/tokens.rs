@@ -1,4 +1,5 @@
-//! Access tokens: from memory while they live, else by refresh, one at a time for a system.
+//! Access tokens: from memory while they live, else from the store, else by refresh. One refresh at a time for a
+//! system, in this process and among all that have the store open; its failures are shared too.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::core::LiveSystem;
 use super::{Core, Level, UseError, lock};
 use crate::Error;
-use crate::base::{Moment, Report};
+use crate::base::{Moment, Report, limits};
 use crate::identity::{self, Answer, App, Request, Tokens};
 use crate::net::http::Failure;
-use crate::store::{Grant, System};
+use crate::store::{Connected, Grant, Pause, System};
 
 /// A token that ends within this time counts as ended, when a new one can be had (as MSAL does).
 const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
@@ -19,6 +20,10 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
 const REFRESH_PAUSE: Duration = Duration::from_secs(60);
 /// Pause before the one repetition of a refresh that failed for a passing reason.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause after a refresh that failed for a passing reason, for everybody; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// How long to wait before looking again whether another process has refreshed.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The access token in memory.
 #[derive(Default)]
@@ -36,7 +41,11 @@ pub struct AccessToken {
     pub login_name: String,
     /// When it ends.
     pub expires_at: Moment,
-    obtained_at: Moment,
+    /// The same in epoch seconds, for hosts.
+    pub expires_at_unix_s: i64,
+    obtained_at_unix_ms: i64,
+    /// Until then it is not refreshed again.
+    new_until: Moment,
     /// By a refresh, and not by the sign-in.
     refreshed: bool,
 }
@@ -48,36 +57,22 @@ pub struct Need {
     pub min_validity: Duration,
     /// This one was refused by a mail server: another one is needed.
     pub refused: Option<SecretString>,
-}
-
-impl TokenCache {
-    /// Takes the token of a sign-in that has just been confirmed.
-    pub fn put(&self, token: AccessToken) {
-        *lock(&self.current) = Some(token);
-    }
-
-    fn get(&self) -> Option<AccessToken> {
-        lock(&self.current).clone()
-    }
+    /// It must have come after this, in epoch milliseconds: a refresh ahead of need.
+    pub newer_than: Option<i64>,
 }
 
 impl AccessToken {
-    /// The token of a sign-in.
-    #[must_use]
-    pub fn signed_in(token: SecretString, login_name: String, expires_at: Moment, obtained_at: Moment) -> Self {
-        Self { token, login_name, expires_at, obtained_at, refreshed: false }
-    }
-
     fn lives_for(&self, time: Duration, now: Moment) -> bool {
         now.until(self.expires_at) > time
     }
 
     fn serves(&self, need: &Need, now: Moment) -> bool {
-        let refused = need.refused.as_ref().is_some_and(|refused| is_same(refused, &self.token));
-        let recent = |at: Moment| now < at.after(REFRESH_PAUSE);
+        let refused = need.refused.as_ref().is_some_and(|refused| is_same(refused, &self.token))
+            || need.newer_than.is_some_and(|known| self.obtained_at_unix_ms <= known);
+        let is_new = now < self.new_until;
         // A short-lived token that is new is used up first; one that was just refreshed is all that there is to be had.
-        let ahead = if recent(self.obtained_at) { Duration::ZERO } else { EXPIRY_MARGIN };
-        let wanted = if self.refreshed && recent(self.obtained_at) { Duration::ZERO } else { need.min_validity };
+        let ahead = if is_new { Duration::ZERO } else { EXPIRY_MARGIN };
+        let wanted = if self.refreshed && is_new { Duration::ZERO } else { need.min_validity };
         !refused && self.lives_for(wanted.max(ahead), now)
     }
 }
@@ -87,51 +82,107 @@ fn is_same(one: &SecretString, other: &SecretString) -> bool {
 }
 
 impl Core {
+    /// The token in memory, if it meets the need: no copy, no task, no store.
+    pub fn with_warm_token<T>(&self, system_id: &str, need: &Need, take: impl FnOnce(&AccessToken) -> T) -> Option<T> {
+        let live = self.known(system_id)?;
+        let current = lock(&live.token.current);
+        current.as_ref().filter(|token| token.serves(need, self.clock.now())).map(take)
+    }
+
     /// An access token of a system that meets the need. A token that was just refreshed counts whatever it has left.
     pub async fn access_token(self: &Arc<Self>, system_id: &str, need: Need) -> Result<AccessToken, Error> {
+        if let Some(token) = self.with_warm_token(system_id, &need, AccessToken::clone) {
+            return Ok(token);
+        }
         let id = system_id.to_owned();
         let system = self.in_store(move |store| store.system(&id)).await?;
         let system = system.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.to_owned() })?;
+        if !system.settings.enabled {
+            return Err(UseError::Disabled.into());
+        }
         let live = self.live(system_id);
-        if let Some(token) = live.token.get().filter(|token| token.serves(&need, self.clock.now())) {
-            return Ok(token);
-        }
         let _one_at_a_time = live.token.refreshing.lock().await;
-        if let Some(token) = live.token.get().filter(|token| token.serves(&need, self.clock.now())) {
+        if let Some(token) = self.with_warm_token(system_id, &need, AccessToken::clone) {
             return Ok(token);
         }
-        let grant = self.grant(system_id).await?.ok_or(UseError::NotConnected)?;
-        if let Some(dead) = grant.dead {
-            return Err(dead.into());
-        }
-        if live.token.get().is_none() {
-            // Another process, or this one before the system's settings changed, may have left a good one.
-            let stored = self.stored_token(&system, &grant);
-            live.token.put(stored.clone());
-            if stored.serves(&need, self.clock.now()) {
-                return Ok(stored);
+        loop {
+            if let Some(settled) = self.token_of_store(&system, &live, &need).await? {
+                return settled;
             }
-        }
-        let refreshed = self.refresh(&system, &live, grant).await;
-        // A refresh that failed for a passing reason is no failure while the token lives.
-        match refreshed {
-            Err(error) if error.report().transient && need.refused.is_none() => {
-                let usable = |token: &AccessToken| token.lives_for(need.min_validity, self.clock.now());
-                live.token.get().filter(usable).ok_or(error)
+            let Some(lease) = self.lease(format!("refresh:{system_id}")).await? else {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            };
+            // Somebody may have refreshed between the look and the lease.
+            let settled = match self.token_of_store(&system, &live, &need).await {
+                Ok(None) => {
+                    let exchange = self.exchange();
+                    let refreshed = self.refresh(&system, &live).await;
+                    drop(exchange);
+                    refreshed
+                }
+                settled => settled.and_then(Option::transpose),
+            };
+            lease.give_back().await;
+            match settled {
+                Ok(Some(token)) => return Ok(token),
+                // Somebody signed out or in meanwhile: what is stored now counts.
+                Ok(None) => {}
+                Err(error) => return self.or_what_lives(error, &live, &need),
             }
-            other => other,
         }
     }
 
+    /// What the store says: a token that serves, a reason why there is none, or `None`: it takes a refresh.
+    async fn token_of_store(
+        &self,
+        system: &System,
+        live: &Arc<LiveSystem>,
+        need: &Need,
+    ) -> Result<Option<Result<AccessToken, Error>>, Error> {
+        let grant = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
+        if let Some(dead) = grant.connected.dead {
+            return Err(dead.into());
+        }
+        let stored = self.stored_token(system, &grant);
+        *lock(&live.token.current) = Some(stored.clone());
+        if stored.serves(need, self.clock.now()) {
+            return Ok(Some(Ok(stored)));
+        }
+        let now = self.clock.unix_ms();
+        let left = |pause: &Pause| u64::try_from(pause.until_unix_ms.saturating_sub(now)).ok().filter(|left| *left > 0);
+        let pause = grant.pause.and_then(|pause| left(&pause).map(|left| (Duration::from_millis(left), pause)));
+        Ok(pause.map(|(left, pause)| {
+            let report = Report { retry_after: Some(left), ..pause.report };
+            self.or_what_lives(report.into(), live, need)
+        }))
+    }
+
+    /// A refresh that failed for a passing reason is no failure while the token lives.
+    fn or_what_lives(&self, error: Error, live: &Arc<LiveSystem>, need: &Need) -> Result<AccessToken, Error> {
+        if !error.report().transient || need.refused.is_some() || need.newer_than.is_some() {
+            return Err(error);
+        }
+        let usable = |token: &AccessToken| token.lives_for(need.min_validity, self.clock.now());
+        lock(&live.token.current).clone().filter(usable).ok_or(error)
+    }
+
+    /// No token is believed for longer than its own life: the clock may have been set back.
     fn stored_token(&self, system: &System, grant: &Grant) -> AccessToken {
-        let left_ms = grant.expires_at_unix_ms.saturating_sub(self.clock.unix_s().saturating_mul(1000));
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let now_ms = self.clock.unix_ms();
+        let until = |end: i64| Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0));
+        let life = grant.expires_at_unix_ms.saturating_sub(grant.obtained_at_unix_ms);
+        let life = Duration::from_millis(u64::try_from(life).unwrap_or(0));
+        let now = self.clock.now();
+        let new = i64::try_from(REFRESH_PAUSE.as_millis()).unwrap_or(0);
         AccessToken {
             token: grant.access_token.clone(),
-            login_name: login_name(system, grant),
-            expires_at: self.clock.now().after(left),
-            obtained_at: Moment(0),
-            refreshed: false,
+            login_name: login_name(system, &grant.connected),
+            expires_at: now.after(until(grant.expires_at_unix_ms).min(life)),
+            expires_at_unix_s: grant.expires_at_unix_ms / 1000,
+            obtained_at_unix_ms: grant.obtained_at_unix_ms,
+            new_until: now.after(until(grant.obtained_at_unix_ms.saturating_add(new)).min(REFRESH_PAUSE)),
+            refreshed: grant.refreshed,
         }
     }
 
@@ -140,50 +191,49 @@ impl Core {
         self.in_store(move |store| store.grant(&id)).await
     }
 
-    async fn refresh(&self, system: &System, live: &Arc<LiveSystem>, grant: Grant) -> Result<AccessToken, Error> {
-        let app = system.app()?;
-        let mut repeated = false;
-        let tokens = loop {
-            let error = match self.refresh_once(&app, live, &grant).await {
-                Ok(tokens) => break tokens,
-                Err(error) => error,
-            };
-            let report = error.report();
-            self.log(Level::Warning, &format!("refresh for \"{}\" failed: {}", system.title, report.message));
-            let doubtful = matches!(&error, Error::Identity(error) if error.is_doubtful());
-            if !repeated && (doubtful || (report.transient && report.retry_after.is_none())) {
-                repeated = true;
-                tokio::time::sleep(RETRY_PAUSE).await;
-                continue;
-            }
-            if report.sign_in_required {
-                self.bury(&system.id, &grant, report).await?;
-            }
-            return Err(error);
-        };
-        let now = self.clock.now();
-        let expires_at = now.after(tokens.expires_in);
-        let login_name = login_name(system, &grant);
-        let expires_in_ms = i64::try_from(tokens.expires_in.as_millis()).unwrap_or(i64::MAX);
+    /// Refreshes, durable before it is used: strict servers refuse the old refresh token from then on. `None` when the
+    /// grant is another one by now.
+    async fn refresh(&self, system: &System, live: &Arc<LiveSystem>) -> Result<Option<AccessToken>, Error> {
+        let grant = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
         let before = grant.refresh_token.clone();
-        let renewed = Grant {
-            refresh_token: tokens.refresh_token.unwrap_or(grant.refresh_token),
-            access_token: tokens.access_token.clone(),
-            expires_at_unix_ms: (self.clock.unix_s() * 1000).saturating_add(expires_in_ms),
-            ..grant
+        let refreshed = self.refresh_patiently(system, live, &grant).await;
+        let after = match &refreshed {
+            Ok(tokens) => self.renewed(grant, tokens),
+            Err(error) => match self.failed(grant, error.report()) {
+                Some(grant) => grant,
+                None => return refreshed.map(|_| None),
+            },
         };
-        // Durable before it is used: strict servers refuse the old refresh token from now on.
-        let id = system.id.clone();
-        if !self.in_store(move |store| store.renew_grant(&id, &before, renewed)).await? {
-            // Somebody signed out or in meanwhile: what is stored now counts.
-            let stored = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
-            return Ok(self.stored_token(system, &stored));
+        let (id, died, kept) = (system.id.clone(), after.connected.dead.is_some(), after.clone());
+        if !self.in_store(move |store| store.renew_grant(&id, &before, &kept)).await? {
+            return Ok(None);
         }
-        let token =
-            AccessToken { token: tokens.access_token, login_name, expires_at, obtained_at: now, refreshed: true };
-        live.token.put(token.clone());
+        if died {
+            self.announce(&system.id, "sign_in_required").await;
+        }
+        refreshed?;
+        let token = self.stored_token(system, &after);
+        *lock(&live.token.current) = Some(token.clone());
         self.log(Level::Info, &format!("refreshed the token of \"{}\"", system.title));
-        Ok(token)
+        Ok(Some(token))
+    }
+
+    /// Asks, and once more when the first answer is doubtful or the fault may be over in a moment.
+    async fn refresh_patiently(&self, system: &System, live: &Arc<LiveSystem>, grant: &Grant) -> Result<Tokens, Error> {
+        let app = system.app()?;
+        let error = match self.refresh_once(&app, live, grant).await {
+            Ok(tokens) => return Ok(tokens),
+            Err(error) => error,
+        };
+        let report = error.report();
+        self.log(Level::Warning, &format!("refresh for \"{}\" failed: {}", system.title, report.message));
+        let doubtful = matches!(&error, Error::Identity(error) if error.is_doubtful());
+        let may_be_over = report.transient && report.retry_after.is_none();
+        if !(doubtful || may_be_over) {
+            return Err(error);
+        }
+        tokio::time::sleep(jittered(RETRY_PAUSE)).await;
+        self.refresh_once(&app, live, grant).await
     }
 
     async fn refresh_once(&self, app: &App, live: &Arc<LiveSystem>, grant: &Grant) -> Result<Tokens, Error> {
@@ -192,14 +242,33 @@ impl Core {
         Ok(Tokens::from_answer(&answer, app).map_err(|error| error.hiding(&grant.refresh_token))?)
     }
 
-    /// The grant is dead: kept with its reason, so that the administrator is told why, and everybody hears of it.
-    async fn bury(&self, system_id: &str, grant: &Grant, reason: Report) -> Result<(), Error> {
-        let (id, before) = (system_id.to_owned(), grant.refresh_token.clone());
-        let buried = Grant { dead: Some(reason), ..grant.clone() };
-        if self.in_store(move |store| store.renew_grant(&id, &before, buried)).await? {
-            self.system_changed(system_id, "sign_in_required");
+    fn renewed(&self, grant: Grant, tokens: &Tokens) -> Grant {
+        let now = self.clock.unix_ms();
+        let life = i64::try_from(tokens.expires_in.as_millis()).unwrap_or(i64::MAX);
+        Grant {
+            refresh_token: tokens.refresh_token.clone().unwrap_or(grant.refresh_token),
+            access_token: tokens.access_token.clone(),
+            expires_at_unix_ms: now.saturating_add(life),
+            obtained_at_unix_ms: now,
+            refreshed: true,
+            pause: None,
+            connected: grant.connected,
         }
-        Ok(())
+    }
+
+    /// What a failure leaves: a dead grant with its reason, or a pause for everybody. `None`: nothing.
+    fn failed(&self, grant: Grant, report: Report) -> Option<Grant> {
+        if report.sign_in_required {
+            return Some(Grant { connected: Connected { dead: Some(report), ..grant.connected }, ..grant });
+        }
+        report.transient.then(|| {
+            let failures = grant.pause.as_ref().map_or(0, |pause| pause.failures).saturating_add(1);
+            let backoff = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(8)).unwrap_or(256) / 2);
+            let pause = jittered(backoff.min(limits::REFRESH_PAUSE)).max(report.retry_after.unwrap_or_default());
+            let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+            let until_unix_ms = self.clock.unix_ms().saturating_add(pause_ms);
+            Grant { pause: Some(Pause { until_unix_ms, failures, report }), ..grant }
+        })
     }
 
     /// One exchange with the identity service.
@@ -235,6 +304,12 @@ pub(super) fn check_grant(tokens: &Tokens, app: &App) -> Result<SecretString, id
 }
 
 /// The setting goes before the account that signed in (a shared mailbox).
-fn login_name(system: &System, grant: &Grant) -> String {
-    system.settings.login_name.clone().unwrap_or_else(|| grant.login_name.clone())
+fn login_name(system: &System, connected: &Connected) -> String {
+    system.settings.login_name.clone().unwrap_or_else(|| connected.login_name.clone())
+}
+
+/// Up to a fifth longer, so that many do not come back at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    let chance = u32::try_from(uuid::Uuid::new_v4().as_u128() % 200).unwrap_or(0);
+    pause.saturating_add(pause.saturating_mul(chance) / 1000)
 }

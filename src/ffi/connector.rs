@@ -10,6 +10,7 @@ use super::text::{Out, optional};
 use super::{fork, mxo_error, mxo_status};
 use crate::base::{Status, limits};
 use crate::connector::{Connector, Courier, Level, Options, UseError};
+use crate::store::DataKey;
 
 /// A connector: what a host opens once and keeps open for months. Any of its functions may be called from any thread
 /// at the same time.
@@ -31,8 +32,8 @@ pub const MXO_LOG_DEBUG: i32 = 4;
 /// Opens a connector. The library's threads start with the first one.
 ///
 /// With a "data_directory" systems and tokens last, and are shared by all processes that open it at the same time; the
-/// tokens are sealed. Without one everything is kept in the memory of this connector and ends with it. Sign-ins in
-/// progress are in the memory of the process that runs them in either case.
+/// tokens are sealed. So are sign-ins: one process begins one, others follow it, see it through or cancel it. Without
+/// one everything is kept in the memory of this connector and ends with it.
 ///
 /// Two that are opened in one process with the same "data_directory" share everything but loggers, events and
 /// operations; their other options must be equal. Any thread; does not touch the network; waits for other processes
@@ -41,7 +42,10 @@ pub const MXO_LOG_DEBUG: i32 = 4;
 /// @param options_json  Options as a JSON object (docs/schema/connector-options.schema.json). May be NULL: defaults.
 ///                      "data_directory" (absolute path, on a local disk; made with access for its owner only, and
 ///                      refused if others can use it), "share_with_group" (true: its group may use it too), "key" (what
-///                      seals the tokens, base64 of 32 octets; without it a key file in the directory), "tls_roots"
+///                      seals the tokens, base64 of 32 octets; without it a key file in the directory),
+///                      "run_sign_ins" (true: this connector sees the sign-ins of all processes through to their ends,
+///                      also those of processes that are gone), "run_refresh" (true: it refreshes the tokens of all
+///                      systems ahead of their expiry; weekly every connector does), "tls_roots"
 ///                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
 ///                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
 /// @param connector     Receives the connector; close it with mxo_connector_close.
@@ -91,6 +95,38 @@ pub extern "C" fn mxo_connector_close(connector: *mut mxo_connector) {
             connector.close();
         }
     });
+}
+
+/// Seals everything in the data directory with a new key, and forgets the old one. Other processes that have the
+/// directory open take a new key file by themselves; with a key of the host's they must open anew with it. Any thread;
+/// waits for others that write, 10 seconds at most. Since ABI 0.1.
+///
+/// @param connector  An open connector.
+/// @param new_key    The key that the host keeps from now on, base64 of 32 octets: the option "key" of later opens. May
+///                   be NULL: a new key in the key file of the directory.
+/// @param error      Receives the error, if any. May be NULL.
+/// @return MXO_OK; MXO_E_ARGUMENT: not such a key; MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_FORKED, the failures of the store
+///         (5xx): then the old key still holds.
+///
+/// # Safety
+///
+/// `new_key` is NULL or NUL-terminated; `error` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mxo_connector_change_key(
+    connector: *mut mxo_connector,
+    new_key: *const c_char,
+    error: *mut *mut mxo_error,
+) -> mxo_status {
+    guard(error, || {
+        let connector = get::<Connector>(connector, "connector")?;
+        // SAFETY: passed on from the header.
+        let new_key = unsafe { optional(new_key, "new_key", limits::TEXT) }?;
+        let wrong = || UseError::argument("new_key", "it must be base64 of 32 octets");
+        let new_key = new_key.map(|text| DataKey::from_base64(text).ok_or_else(wrong)).transpose()?;
+        connector.check_open()?;
+        connector.core.store().change_key(new_key)?;
+        Ok(Status::Ok)
+    })
 }
 
 /// Sets the connector's logger, or replaces it. The one before is told nothing more, and its user data is released.

@@ -14,7 +14,7 @@ use crate::explain;
 /// The major number of the ABI: it changes when something that a host uses is altered or taken away.
 pub const MXO_ABI_MAJOR: u32 = 1;
 /// The minor number of the ABI: it grows with each addition.
-pub const MXO_ABI_MINOR: u32 = 0;
+pub const MXO_ABI_MINOR: u32 = 1;
 
 /// The version of the ABI: major << 16 | minor. A binding asks for it first, wants its own major and at least its own
 /// minor, and refuses politely otherwise: the high halves must be equal, and the whole number at least that of the

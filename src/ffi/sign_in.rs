@@ -117,14 +117,15 @@ pub unsafe extern "C" fn mxo_sign_in_code(
 /// Tells where a sign-in stands: "/state" ("starting", "code_waiting", "proving", "connected", "failed"), "/status"
 /// (MXO_PENDING while it runs, then how it ended), "/name" (of the status), "/sign_in_id", "/code" (with
 /// "/code/expires_in_s") while it waits, "/error" when it failed. Outcomes are kept, so a page asks by the identifier
-/// of its own sign-in and never reads an older success. Any thread. For now the process that started the sign-in is the
-/// one that asks the identity service, and the only one that knows; this call tells at once.
+/// of its own sign-in and never reads an older success. Any process that has the data directory open may ask; a page
+/// that asks every few seconds sees the sign-in through to its end, also when nobody else does. Any thread.
 ///
 /// @param connector   An open connector.
 /// @param system_id   The system.
 /// @param sign_in_id  Which sign-in. May be NULL: the latest.
-/// @param timeout_ms  The most that this call may take, in milliseconds, once it may have to ask the identity service
-///                    itself; 0 tells what is known.
+/// @param timeout_ms  How long to wait for a turn that is due and that this call takes because nobody else does: a poll
+///                    of the identity service, which is awaited to its own deadline (30 seconds) so that its answer is
+///                    not lost, or the proof. 0 asks nobody and tells what is known.
 /// @param state       Receives the value; free it with mxo_value_free.
 /// @param error       Receives the error, if any. May be NULL.
 /// @return MXO_OK, also for a sign-in that has failed; MXO_E_NOT_FOUND: no such system or sign-in; MXO_E_ARGUMENT,
@@ -151,7 +152,7 @@ pub unsafe extern "C" fn mxo_sign_in_state(
         let (system_id, sign_in_id) = unsafe { which(system_id, sign_in_id) }?;
         // While everything lives in one process, that process polls by itself: nothing to ask for here.
         let _ = timeout_ms;
-        let json = connector.sign_in_state(system_id, sign_in_id)?;
+        let json = connector.sign_in_state(system_id, sign_in_id, time(timeout_ms))?;
         out.give::<Value>(Arc::new(json.into()))?;
         Ok(Status::Ok)
     })

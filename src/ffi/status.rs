@@ -72,6 +72,8 @@ pub const MXO_E_PERMISSION_MISSING: mxo_status = -212;
 pub const MXO_E_IDENTITY_BUSY: mxo_status = -213;
 /// The identity service refused for a reason that this library does not know better.
 pub const MXO_E_IDENTITY_REFUSED: mxo_status = -214;
+/// An administrator switched the system off.
+pub const MXO_E_DISABLED: mxo_status = -215;
 /// No connection, or it broke.
 pub const MXO_E_NETWORK: mxo_status = -300;
 /// A host name could not be resolved.
@@ -162,6 +164,7 @@ const ALL: &[(&CStr, mxo_status, Status)] = &[
     (c"MXO_E_PERMISSION_MISSING", MXO_E_PERMISSION_MISSING, Status::PermissionMissing),
     (c"MXO_E_IDENTITY_BUSY", MXO_E_IDENTITY_BUSY, Status::IdentityBusy),
     (c"MXO_E_IDENTITY_REFUSED", MXO_E_IDENTITY_REFUSED, Status::IdentityRefused),
+    (c"MXO_E_DISABLED", MXO_E_DISABLED, Status::Disabled),
     (c"MXO_E_NETWORK", MXO_E_NETWORK, Status::Network),
     (c"MXO_E_NAME_RESOLUTION", MXO_E_NAME_RESOLUTION, Status::NameResolution),
     (c"MXO_E_TLS", MXO_E_TLS, Status::Tls),

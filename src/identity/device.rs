@@ -42,6 +42,19 @@ pub struct UserCode {
     pub interval: Duration,
 }
 
+/// How far the asking for a code has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The pause between two polls by now.
+    pub interval: Duration,
+    /// When the next one is due.
+    pub next_poll: Moment,
+    /// Polls in a row that were not answered.
+    pub faults: u32,
+    /// A poll went out and no answer came.
+    pub answer_lost: bool,
+}
+
 /// A running device flow.
 pub struct DeviceFlow {
     device_code: SecretString,
@@ -107,6 +120,30 @@ impl DeviceFlow {
     #[must_use]
     pub fn code(&self) -> &UserCode {
         &self.code
+    }
+
+    /// What the token endpoint is shown.
+    #[must_use]
+    pub fn device_code(&self) -> &SecretString {
+        &self.device_code
+    }
+
+    /// How far the asking has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            interval: self.interval,
+            next_poll: self.next_poll,
+            faults: self.faults,
+            answer_lost: self.answer_lost,
+        }
+    }
+
+    /// Goes on with a flow that another process began.
+    #[must_use]
+    pub fn resume(device_code: SecretString, code: UserCode, progress: Progress) -> Self {
+        let Progress { interval, next_poll, faults, answer_lost } = progress;
+        Self { device_code, code, interval, next_poll, faults, answer_lost }
     }
 
     /// When the next poll is due. The first is due at once, before the code is shown: it catches a registration

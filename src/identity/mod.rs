@@ -16,7 +16,7 @@ pub mod token;
 pub use account::Account;
 pub use answer::Answer;
 pub use cloud::Cloud;
-pub use device::DeviceFlow;
+pub use device::{DeviceFlow, Progress, UserCode};
 pub use error::Error;
 pub use request::{App, Request};
 pub use token::Tokens;

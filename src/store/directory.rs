@@ -97,32 +97,64 @@ impl Directory {
 
     /// The key in the key file, if there is one.
     pub(super) fn key(&self) -> Result<Option<DataKey>, Error> {
-        let path = self.key_file();
-        self.give_mode(&path, modes::key(self.shared))?;
-        match fs::read(&path).map(Zeroizing::new) {
+        self.key_in(&self.key_file())
+    }
+
+    /// The key that is to take the place of the one in the key file.
+    pub(super) fn new_key(&self) -> Result<Option<DataKey>, Error> {
+        self.key_in(&self.new_key_file())
+    }
+
+    fn new_key_file(&self) -> PathBuf {
+        with_suffix(&self.key_file(), ".new")
+    }
+
+    fn key_in(&self, path: &Path) -> Result<Option<DataKey>, Error> {
+        self.give_mode(path, modes::key(self.shared))?;
+        match fs::read(path).map(Zeroizing::new) {
             Ok(bytes) => Ok(Some(DataKey::from_bytes(&bytes).ok_or(Error::KeyWrong)?)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::file(&path, &error)),
+            Err(error) => Err(Error::file(path, &error)),
         }
     }
 
     /// Makes the key file: whole and on disk before anybody sees it.
     pub(super) fn create_key(&self) -> Result<DataKey, Error> {
+        let key = self.write_new_key()?;
+        self.put_new_key_in_place()?;
+        Ok(key)
+    }
+
+    /// Writes a new key beside the key file.
+    pub(super) fn write_new_key(&self) -> Result<DataKey, Error> {
         let key = DataKey::random()?;
-        let new = with_suffix(&self.key_file(), ".new");
+        let new = self.new_key_file();
         let write = || {
             // Left behind by a process that was killed here.
-            fs::remove_file(&new)
-                .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            gone(fs::remove_file(&new))?;
             let mut file = modes::create_file(&new)?;
             modes::set(&new, modes::key(self.shared))?;
             file.write_all(key.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, self.key_file())
+            file.sync_all()
         };
         write().map_err(|error| Error::file(&new, &error))?;
         self.sync()?;
         Ok(key)
+    }
+
+    /// From now on the new key is the key.
+    pub(super) fn put_new_key_in_place(&self) -> Result<(), Error> {
+        let new = self.new_key_file();
+        // Another process may have done it.
+        gone(fs::rename(&new, self.key_file())).map_err(|error| Error::file(&new, &error))?;
+        self.sync()
+    }
+
+    /// The host brings the key from now on.
+    pub(super) fn remove_key(&self) -> Result<(), Error> {
+        let path = self.key_file();
+        gone(fs::remove_file(&path)).map_err(|error| Error::file(&path, &error))?;
+        self.sync()
     }
 
     /// Gives a damaged store's file, with what is beside it, another name; tells which.
@@ -164,6 +196,11 @@ impl Directory {
         File::open(&self.path).and_then(|file| file.sync_all()).map_err(|error| Error::file(&self.path, &error))?;
         Ok(())
     }
+}
+
+/// One that is not there need not be moved or removed.
+fn gone(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

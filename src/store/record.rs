@@ -4,9 +4,12 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use crate::base::Report;
+use crate::base::{Report, limits};
 use crate::identity::Account;
 use crate::identity::request::Protocol;
+
+/// How long after a code's end its last poll may still come.
+const LAST_POLL_MS: i64 = 60_000;
 
 /// An external system, as the administrator added it.
 #[derive(Debug, Clone)]
@@ -25,27 +28,120 @@ pub struct System {
     pub revision: u64,
 }
 
-/// What a confirmed sign-in brought.
-#[derive(Clone)]
-pub struct Grant {
+/// Who connected a system, and what became of it. No secret.
+#[derive(Debug, Clone)]
+pub struct Connected {
     /// Who signed in, when known.
     pub account: Option<Account>,
     /// The login name for the mail protocols.
     pub login_name: String,
     /// Granted scopes.
     pub scopes: Vec<String>,
-    /// For the next refresh.
-    pub refresh_token: SecretString,
-    /// For the mail servers.
-    pub access_token: SecretString,
-    /// When the access token ends.
-    pub expires_at_unix_ms: i64,
     /// When the person signed in.
     pub connected_at_unix_s: i64,
     /// Why the grant cannot be used any more.
     pub dead: Option<Report>,
     /// What refused although the sign-in worked: "connected, but".
     pub warnings: Vec<Warning>,
+}
+
+/// What a confirmed sign-in brought.
+#[derive(Clone)]
+pub struct Grant {
+    /// Whose it is.
+    pub connected: Connected,
+    /// For the next refresh.
+    pub refresh_token: SecretString,
+    /// For the mail servers.
+    pub access_token: SecretString,
+    /// When the access token ends.
+    pub expires_at_unix_ms: i64,
+    /// When it came.
+    pub obtained_at_unix_ms: i64,
+    /// By a refresh, and not by the sign-in.
+    pub refreshed: bool,
+    /// A refresh failed for a passing reason: nobody asks again before this is over.
+    pub pause: Option<Pause>,
+}
+
+/// Why a refresh is not tried just now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pause {
+    /// Until when.
+    pub until_unix_ms: i64,
+    /// How often it failed in a row.
+    pub failures: u32,
+    /// The last failure.
+    pub report: Report,
+}
+
+/// The life of the access token of a grant that lives, in epoch milliseconds.
+#[derive(Debug, Clone)]
+pub struct Living {
+    /// Whose.
+    pub system_id: String,
+    /// When the token came.
+    pub obtained_at_unix_ms: i64,
+    /// When it ends.
+    pub expires_at_unix_ms: i64,
+    /// Until when no refresh is tried.
+    pub paused_until_unix_ms: i64,
+}
+
+/// A system as lists show it.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// The system.
+    pub system: System,
+    /// Its connection, if it was ever connected.
+    pub connected: Option<Connected>,
+    /// Its latest sign-in.
+    pub sign_in: Option<SignIn>,
+}
+
+/// What goes when a system changes or is signed out. The report says why, to whoever follows a sign-in of it.
+#[derive(Debug)]
+pub enum Forget {
+    /// All stays.
+    Nothing,
+    /// A sign-in that runs is ended.
+    SignIn(Report),
+    /// The same, and the tokens are forgotten.
+    Everything(Report),
+}
+
+/// What a sign-in brought with its new state.
+pub enum Brought {
+    /// Only that.
+    Nothing,
+    /// The device code that belongs to the code shown.
+    DeviceCode(SecretString),
+    /// Tokens, which take the place of those before.
+    Grant(Box<Grant>),
+}
+
+/// What came of asking for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// Somebody else has it.
+    Held,
+    /// It is ours now, or still.
+    Taken,
+    /// It is ours now, and whoever had it did not give it back.
+    TakenOver,
+}
+
+/// A change that other processes made.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// Counts the changes of a store.
+    pub number: i64,
+    /// Of which system.
+    pub system_id: String,
+    /// Which sign-in went on, when it is that.
+    pub sign_in_id: Option<String>,
+    /// What happened to the system, as events call it.
+    pub change: String,
 }
 
 /// Something that an administrator should know of a connected system.
@@ -85,6 +181,14 @@ impl SignInState {
         }
     }
 
+    /// The state of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Starting, Self::CodeWaiting, Self::Proving, Self::Connected, Self::Failed]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+
     /// Whether nothing will change any more.
     #[must_use]
     pub fn is_final(self) -> bool {
@@ -92,8 +196,8 @@ impl SignInState {
     }
 }
 
-/// The code that a person is to type.
-#[derive(Debug, Clone)]
+/// The code that a person is to type, and how far the asking has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PendingCode {
     /// What to type.
     pub user_code: String,
@@ -105,6 +209,12 @@ pub struct PendingCode {
     pub interval_s: u64,
     /// When its time is over.
     pub expires_at_unix_ms: i64,
+    /// When the next poll is due.
+    pub next_poll_unix_ms: i64,
+    /// Polls in a row that were not answered.
+    pub faults: u32,
+    /// A poll went out and its answer was lost.
+    pub answer_lost: bool,
 }
 
 /// A sign-in, running or over; outcomes are kept.
@@ -114,10 +224,28 @@ pub struct SignIn {
     pub id: String,
     /// Whose.
     pub system_id: String,
+    /// When it began.
+    pub started_at_unix_ms: i64,
     /// Where it stands.
     pub state: SignInState,
     /// From `CodeWaiting` on.
     pub code: Option<PendingCode>,
     /// When it has failed.
     pub error: Option<Report>,
+}
+
+impl SignIn {
+    /// Whether it can still come to something. One whose time ran out while no process looked at it cannot.
+    #[must_use]
+    pub fn is_running(&self, now_unix_ms: i64) -> bool {
+        let life = i64::try_from(limits::DEVICE_CODE_LIFE.as_millis()).unwrap_or(i64::MAX);
+        let end = match (self.state, &self.code) {
+            (SignInState::Connected | SignInState::Failed, _) => return false,
+            (SignInState::CodeWaiting, Some(code)) => code.expires_at_unix_ms.saturating_add(LAST_POLL_MS),
+            (SignInState::Starting | SignInState::CodeWaiting | SignInState::Proving, _) => {
+                self.started_at_unix_ms.saturating_add(life)
+            }
+        };
+        now_unix_ms < end
+    }
 }

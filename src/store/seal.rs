@@ -39,6 +39,13 @@ impl DataKey {
         Some(key)
     }
 
+    /// From base64 of its octets.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text).map(Zeroizing::new).ok()?;
+        Self::from_bytes(&bytes)
+    }
+
     /// Its octets.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -74,9 +81,8 @@ impl<'de> Deserialize<'de> for DataKey {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<DataKey, E> {
-                let bytes = STANDARD.decode(text).map(Zeroizing::new);
-                let key = bytes.ok().and_then(|bytes| DataKey::from_bytes(&bytes));
-                key.ok_or_else(|| E::custom(format_args!("\"key\" must be base64 of {KEY} octets")))
+                DataKey::from_base64(text)
+                    .ok_or_else(|| E::custom(format_args!("\"key\" must be base64 of {KEY} octets")))
             }
         }
 

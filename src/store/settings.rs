@@ -10,6 +10,8 @@ use crate::identity::{Cloud, cloud};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// Whether the system is used at all. Switched off it keeps its tokens.
+    pub enabled: bool,
     /// One of Microsoft's clouds by name, or a record.
     pub cloud: CloudChoice,
     /// The protocols that the host uses: the permissions asked for, and the logins proven at the end of a sign-in.
@@ -37,6 +39,7 @@ pub enum CloudChoice {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            enabled: true,
             cloud: CloudChoice::Named("worldwide".to_owned()),
             serves: vec![Protocol::Smtp, Protocol::Imap, Protocol::Pop3],
             login_name: None,

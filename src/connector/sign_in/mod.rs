@@ -1,29 +1,24 @@
 //! Signing in: the device flow run to its end, and the proof that the connection works.
 //!
-//! A sign-in belongs to the system, not to the operation that began it: the operation may be let go, others may join.
+//! A sign-in belongs to the system, not to the operation or the process that began it: its state is in the store, and
+//! whoever has the store open may follow it, see it through or cancel it.
 
-mod task;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::core::LiveSystem;
+use super::events::Kind;
 use super::operation::Change;
 use super::systems::warnings_json;
-use super::{Connector, Core, Operation, Success, UseError, lock};
+use super::{Connector, Core, Event, Level, Operation, Success, UseError, lock};
 use crate::Error;
 use crate::base::{Report, Status};
-use crate::store::{Grant, SignIn, SignInState, System};
-use task::Task;
-
-/// Changes that wait for an operation that watches.
-const CHANGES: usize = 16;
+use crate::store::{Brought, Connected, SignIn, SignInState};
 
 /// The options of a start. Schema: `docs/schema/sign-in-options.schema.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -44,22 +39,6 @@ pub enum IfPending {
     Replace,
 }
 
-/// A sign-in that runs in this process.
-pub struct RunningSignIn {
-    id: String,
-    cancel: CancellationToken,
-    why: Arc<std::sync::Mutex<&'static str>>,
-    changes: broadcast::Sender<(Change, SignIn)>,
-}
-
-impl RunningSignIn {
-    /// Ends it; a poll that is under way is awaited.
-    pub fn cancel(&self, why: &'static str) {
-        *lock(&self.why) = why;
-        self.cancel.cancel();
-    }
-}
-
 impl Connector {
     /// Begins a sign-in or joins the one that runs; `operation` follows it.
     pub fn start_sign_in(
@@ -70,21 +49,29 @@ impl Connector {
     ) -> Result<(), Error> {
         let core = &self.core;
         let system = core.system(system_id)?;
-        let live = core.live(system_id);
-        let mut running = lock(&live.sign_in);
-        if options.if_pending == IfPending::Replace
-            && let Some(old) = running.take()
-        {
-            old.cancel("A newer sign-in took its place");
+        if !system.settings.enabled {
+            return Err(UseError::Disabled.into());
         }
-        if running.is_none() {
-            *running = Some(core.begin_sign_in(system, &live)?);
+        let new = SignIn {
+            id: Uuid::now_v7().to_string(),
+            system_id: system_id.to_owned(),
+            started_at_unix_ms: core.clock.unix_ms(),
+            state: SignInState::Starting,
+            code: None,
+            error: None,
+        };
+        let id = new.id.clone();
+        let why = UseError::Canceled { what: "A newer sign-in took its place" }.report();
+        let replace = (options.if_pending == IfPending::Replace).then_some(&why);
+        let not_found = || UseError::NotFound { what: "system", id: system_id.to_owned() };
+        let sign_in = core.store().begin_sign_in(new, replace)?.ok_or_else(not_found)?;
+        if sign_in.id == id {
+            core.log(Level::Info, &format!("sign-in of \"{}\" begins", system.title));
         }
-        let Some(joined) = running.as_ref() else { return Err(Error::Internal("a sign-in vanished")) };
-        let (id, news) = (joined.id.clone(), joined.changes.subscribe());
-        drop(running);
-        let (core, system_id, following) = (Arc::clone(core), system_id.to_owned(), Arc::clone(operation));
-        self.run(operation, async move { follow(&core, &system_id, &id, news, &following).await });
+        core.wake();
+        core.drive(&sign_in);
+        let (core, following) = (Arc::clone(core), Arc::clone(operation));
+        self.run(operation, async move { follow(&core, sign_in, &following).await });
         Ok(())
     }
 
@@ -94,17 +81,26 @@ impl Connector {
         self.core.sign_in(system_id, sign_in_id)
     }
 
-    /// The same as values tell it, with the account once it is connected.
-    pub fn sign_in_state(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Json, Error> {
-        let sign_in = self.sign_in(system_id, sign_in_id)?;
-        let connected = sign_in.state == SignInState::Connected;
-        let grant = if connected { self.core.store().grant(system_id)? } else { None };
-        Ok(self.core.sign_in_json(&sign_in, grant.as_ref()))
+    /// The same as values tell it, with the account once it is connected. With `time` it takes a turn itself, if one is
+    /// due and nobody else takes it: a poll that was sent is awaited, the rest only for so long.
+    pub fn sign_in_state(
+        self: &Arc<Self>,
+        system_id: &str,
+        sign_in_id: Option<&str>,
+        time: Option<Duration>,
+    ) -> Result<Json, Error> {
+        let mut sign_in = self.sign_in(system_id, sign_in_id)?;
+        if !time.is_some_and(|time| time.is_zero()) && sign_in.is_running(self.core.clock.unix_ms()) {
+            self.take_turn(&sign_in, time);
+            sign_in = self.sign_in(system_id, Some(&sign_in.id))?;
+        }
+        let connected = self.core.connected_by(&sign_in)?;
+        Ok(self.core.sign_in_json(&sign_in, connected.as_ref()))
     }
 
     /// Waits until there is a code to show. A sign-in that failed before gives its failure.
     pub fn sign_in_code(
-        &self,
+        self: &Arc<Self>,
         system_id: &str,
         sign_in_id: Option<&str>,
         time: Option<Duration>,
@@ -114,35 +110,51 @@ impl Connector {
             match (&sign_in.code, &sign_in.error) {
                 (_, Some(error)) => Err(error.clone().into()),
                 (Some(_), None) => Ok(Some(sign_in)),
-                (None, None) => Ok(None),
+                (None, None) => {
+                    // Whoever began it may be gone.
+                    if !time.is_some_and(|time| time.is_zero()) {
+                        self.core.drive(&sign_in);
+                    }
+                    Ok(None)
+                }
             }
         })
     }
 
-    /// Cancels a sign-in; one that has ended stays as it is.
+    /// Cancels a sign-in, whichever process began it; one that has ended stays as it is.
     pub fn cancel_sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<(), Error> {
         let sign_in = self.sign_in(system_id, sign_in_id)?;
-        self.core.cancel_running(system_id, &sign_in.id);
-        Ok(())
+        self.core.cancel(sign_in)
+    }
+
+    /// Takes one turn on the library's threads, and waits for it.
+    fn take_turn(self: &Arc<Self>, sign_in: &SignIn, time: Option<Duration>) {
+        let (core, sign_in) = (Arc::clone(&self.core), sign_in.clone());
+        let (done, ended) = std::sync::mpsc::sync_channel(1);
+        self.core.spawn(async move {
+            turn::take(&core, &sign_in).await;
+            let _ = done.send(());
+        });
+        let time = time.unwrap_or(Duration::MAX);
+        let _ = ended.recv_timeout(time);
+        // An answer that is under way must not be lost by a host that closes now.
+        self.core.wait_for_answers(crate::base::limits::HTTP_EXCHANGE);
     }
 }
 
 /// Follows a sign-in for an operation.
-async fn follow(
-    core: &Core,
-    system_id: &str,
-    sign_in_id: &str,
-    mut news: broadcast::Receiver<(Change, SignIn)>,
-    operation: &Operation,
-) -> Result<Success, Error> {
-    // A joiner is told first where it stands.
-    let (mut change, mut sign_in) = core.sign_in_now(system_id, sign_in_id).await?;
-    let mut told = None;
+async fn follow(core: &Core, mut sign_in: SignIn, operation: &Operation) -> Result<Success, Error> {
+    let mut news = core.news();
+    let mut told = SignInState::Starting;
+    let (system_id, id) = (sign_in.system_id.clone(), sign_in.id.clone());
     loop {
+        news.mark_unchanged();
+        let change;
+        (change, sign_in) = core.sign_in_now(&system_id, &id).await?;
         if sign_in.state.is_final() {
             operation.changes_last(&change);
-        } else if told != Some(sign_in.state) && sign_in.state != SignInState::Starting {
-            told = Some(sign_in.state);
+        } else if told != sign_in.state {
+            told = sign_in.state;
             operation.changed(&change);
         }
         match (sign_in.state, &sign_in.error) {
@@ -153,15 +165,11 @@ async fn follow(
         }
         tokio::select! {
             biased;
-            next = news.recv() => (change, sign_in) = match next {
-                Ok(next) => next,
-                // Too many changes at once, or the end: the record has the rest.
-                Err(_) => core.sign_in_now(system_id, sign_in_id).await?,
-            },
+            _ = news.changed() => {}
             () = operation.cancel.cancelled() => {
                 // A connector that closes takes its operations along, not the sign-in that others may follow.
                 let error = if operation.was_canceled() {
-                    core.cancel_running(system_id, sign_in_id);
+                    core.cancel(sign_in.clone())?;
                     UseError::Canceled { what: "The sign-in was cancelled" }
                 } else {
                     UseError::Closed
@@ -183,56 +191,76 @@ impl Core {
         Ok(found.ok_or(UseError::NotFound { what: "sign-in", id })?)
     }
 
-    /// A sign-in as it stands, with the account once it is connected.
-    async fn sign_in_now(&self, system_id: &str, sign_in_id: &str) -> Result<(Change, SignIn), Error> {
-        let (system, id) = (system_id.to_owned(), sign_in_id.to_owned());
-        let (sign_in, grant) =
-            self.in_store(move |store| Ok((store.sign_in(&system, Some(&id))?, store.grant(&system)?))).await?;
-        let sign_in = sign_in.ok_or(UseError::Canceled { what: "The system was removed" })?;
-        let grant = grant.filter(|_| sign_in.state == SignInState::Connected);
-        Ok((Arc::new(self.sign_in_json(&sign_in, grant.as_ref()).into()), sign_in))
-    }
-
-    fn cancel_running(&self, system_id: &str, sign_in_id: &str) {
-        let live = self.live(system_id);
-        if let Some(running) = lock(&live.sign_in).as_ref().filter(|running| running.id == sign_in_id) {
-            running.cancel("The sign-in was cancelled");
+    /// Whom a sign-in that has ended well connected.
+    fn connected_by(&self, sign_in: &SignIn) -> Result<Option<Connected>, Error> {
+        if sign_in.state != SignInState::Connected {
+            return Ok(None);
         }
+        let overviews = self.store().overviews(Some(&sign_in.system_id))?;
+        Ok(overviews.into_iter().next().and_then(|overview| overview.connected))
     }
 
-    fn begin_sign_in(self: &Arc<Self>, system: System, live: &Arc<LiveSystem>) -> Result<RunningSignIn, Error> {
-        let id = Uuid::now_v7().to_string();
-        let sign_in = SignIn {
-            id: id.clone(),
-            system_id: system.id.clone(),
-            state: SignInState::Starting,
-            code: None,
-            error: None,
-        };
-        self.store().put_sign_in(sign_in.clone())?;
-        let running = RunningSignIn {
-            id: id.clone(),
-            cancel: self.stop.child_token(),
-            why: Arc::new(std::sync::Mutex::new("The sign-in was cancelled")),
-            changes: broadcast::channel(CHANGES).0,
-        };
-        let task = Task {
-            core: Arc::clone(self),
-            app: system.app()?,
-            system,
-            live: Arc::clone(live),
-            cancel: running.cancel.clone(),
-            why: Arc::clone(&running.why),
-            changes: running.changes.clone(),
-        };
-        self.spawn(task.run(sign_in));
-        Ok(running)
+    /// A sign-in as it stands, with the account once it is connected.
+    pub(super) async fn sign_in_now(&self, system_id: &str, sign_in_id: &str) -> Result<(Change, SignIn), Error> {
+        let (system, id) = (system_id.to_owned(), sign_in_id.to_owned());
+        let (sign_in, overviews) = self
+            .in_store(move |store| Ok((store.sign_in(&system, Some(&id))?, store.overviews(Some(&system))?)))
+            .await?;
+        let sign_in = sign_in.ok_or(UseError::Canceled { what: "The system was removed" })?;
+        let connected = overviews.into_iter().next().and_then(|overview| overview.connected);
+        let connected = connected.filter(|_| sign_in.state == SignInState::Connected);
+        Ok((Arc::new(self.sign_in_json(&sign_in, connected.as_ref()).into()), sign_in))
+    }
+
+    fn cancel(&self, sign_in: SignIn) -> Result<(), Error> {
+        let error = UseError::Canceled { what: "The sign-in was cancelled" }.report();
+        let ended = SignIn { state: SignInState::Failed, error: Some(error), ..sign_in };
+        if self.store().advance_sign_in(&ended, Brought::Nothing)? {
+            self.publish_sign_in(&ended, None);
+            self.system_changed(&ended.system_id, "sign_in_failed");
+        }
+        Ok(())
+    }
+
+    /// Tells everybody where a sign-in stands.
+    pub(super) fn publish_sign_in(&self, sign_in: &SignIn, connected: Option<&Connected>) {
+        let mut event = self.sign_in_json(sign_in, connected);
+        if let Some(members) = event.as_object_mut() {
+            members.insert("type".to_owned(), json!("sign_in"));
+        }
+        self.publish(&Event::of_system(Kind::SignIn, &sign_in.system_id, event));
+        self.wake();
+    }
+
+    /// Sees a sign-in through to its end, together with all others that do.
+    pub(super) fn drive(self: &Arc<Self>, sign_in: &SignIn) {
+        if !lock(&self.driven).insert(sign_in.id.clone()) {
+            return;
+        }
+        let (core, sign_in) = (Arc::clone(self), sign_in.clone());
+        self.spawn(async move {
+            tokio::select! {
+                () = turn::take_all(&core, &sign_in) => {}
+                () = core.stop.cancelled() => {}
+            }
+            lock(&core.driven).remove(&sign_in.id);
+        });
+    }
+
+    /// Sees the sign-ins that others left through to their ends, if a connector was opened for that.
+    pub(super) async fn drive_unfinished(self: &Arc<Self>) {
+        if !self.any_connector(|options| options.run_sign_ins) {
+            return;
+        }
+        if let Ok(unfinished) = self.in_store(|store| store.unfinished_sign_ins()).await {
+            unfinished.iter().for_each(|sign_in| self.drive(sign_in));
+        }
     }
 
     /// A sign-in as values and events tell it.
     #[must_use]
-    pub fn sign_in_json(&self, sign_in: &SignIn, grant: Option<&Grant>) -> Json {
-        let now_ms = self.clock.unix_s().saturating_mul(1000);
+    pub fn sign_in_json(&self, sign_in: &SignIn, connected: Option<&Connected>) -> Json {
+        let now_ms = self.clock.unix_ms();
         let status = match (sign_in.state, &sign_in.error) {
             (SignInState::Connected, _) => Status::Ok,
             (SignInState::Failed, Some(error)) => error.status,
@@ -258,11 +286,11 @@ impl Core {
             "code": code,
             "error": sign_in.error.as_ref().map(Report::to_json),
         });
-        if let (Some(grant), Some(members)) = (grant, json.as_object_mut()) {
-            members.insert("account".to_owned(), json!(grant.account));
-            members.insert("login_name".to_owned(), json!(grant.login_name));
-            members.insert("scopes".to_owned(), json!(grant.scopes));
-            members.insert("warnings".to_owned(), warnings_json(Some(grant)));
+        if let (Some(connected), Some(members)) = (connected, json.as_object_mut()) {
+            members.insert("account".to_owned(), json!(connected.account));
+            members.insert("login_name".to_owned(), json!(connected.login_name));
+            members.insert("scopes".to_owned(), json!(connected.scopes));
+            members.insert("warnings".to_owned(), warnings_json(Some(connected)));
         }
         json
     }

@@ -1,35 +1,45 @@
-//! An engine that keeps systems and grants in one SQLite file, `store.sqlite3` in the data directory, which many
-//! processes open at once. All SQL of the library is here, in statements that PostgreSQL would take too; only how a
-//! file is opened (`schema.rs`) is SQLite's own.
+//! An engine that keeps everything in one SQLite file, `store.sqlite3` in the data directory, which many processes open
+//! at once; or, without a directory, in the memory of one. All SQL of the library is in this folder, in statements that
+//! PostgreSQL would take too; only how a file is opened (`schema.rs`) is SQLite's own.
 //!
-//! Tokens are sealed; the rest is in clear. A process holds one connection. Sign-ins in progress stay in the memory of
-//! the process that runs them.
+//! Tokens and device codes are sealed; the rest is in clear. A process holds one connection.
 
+mod grants;
+mod key;
+mod leases;
+mod news;
 mod schema;
+mod sign_ins;
+mod systems;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params};
-use secrecy::{ExposeSecret, SecretString};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior};
+use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::directory::Directory;
-use super::seal::{Place, Seal};
-use super::sign_ins::SignIns;
-use super::{DataKey, Error, Grant, SignIn, Store, System};
-use crate::base::limits;
+use super::{
+    Brought, DataKey, Error, Forget, Grant, Lease, Living, News, Overview, SignIn, SignInState, Store, System,
+};
+use crate::base::{Report, limits};
+use key::Key;
 
-/// The row of `meta` that only the right key opens.
-const KEY_CHECK: &str = "key_check";
-
-/// An SQLite file.
+/// An SQLite database.
 pub struct SqliteStore {
     /// `None` once it is closed.
-    connection: Mutex<Option<Connection>>,
-    seal: Seal,
-    sign_ins: SignIns,
+    database: Mutex<Option<Database>>,
+    /// By which other processes know whose leases and news are ours.
+    id: String,
+}
+
+struct Database {
+    connection: Connection,
+    key: Key,
 }
 
 impl From<rusqlite::Error> for Error {
@@ -53,28 +63,61 @@ impl SqliteStore {
     pub fn open(path: &Path, key: Option<&DataKey>, share_with_group: bool) -> Result<Self, Error> {
         let directory = Directory::prepare(path, share_with_group)?;
         // One opens at a time: there is one key, one migration, and one that sets a damaged file aside.
-        let _alone = directory.lock()?;
+        let alone = directory.lock()?;
         directory.create_database()?;
         let opened = schema::open(&directory.database()).and_then(|mut connection| {
-            let seal = unlock(&mut connection, &directory, key)?;
-            Ok(Self { connection: Mutex::new(Some(connection)), seal, sign_ins: SignIns::default() })
+            let key = Key::unlock(&mut connection, &directory, key)?;
+            Ok(Database { connection, key })
         });
+        drop(alone);
         match opened {
+            Ok(database) => Ok(Self::new(Database { key: database.key.at_home(directory), ..database })),
             Err(Error::Damaged { set_aside: None }) => Err(Error::Damaged { set_aside: Some(directory.set_aside()?) }),
-            opened => opened,
+            Err(error) => Err(error),
         }
     }
 
-    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A store in memory, sealed with a key that nobody knows.
+    pub fn in_memory() -> Result<Self, Error> {
+        let mut connection = schema::in_memory()?;
+        let key = Key::begin(&mut connection, DataKey::random()?)?;
+        Ok(Self::new(Database { connection, key }))
+    }
+
+    fn new(database: Database) -> Self {
+        Self { database: Mutex::new(Some(database)), id: Uuid::new_v4().to_string() }
+    }
+
+    fn database(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read<T>(&self, act: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        act(self.connection().as_ref().ok_or(Error::Closed)?)
+        act(&self.database().as_ref().ok_or(Error::Closed)?.connection)
+    }
+
+    /// The same for what is sealed.
+    fn read_sealed<T>(&self, act: impl FnOnce(&Connection, &Key) -> Result<T, Error>) -> Result<T, Error> {
+        let mut database = self.database();
+        let Database { connection, key } = database.as_mut().ok_or(Error::Closed)?;
+        // One view of key and records, whatever others write meanwhile.
+        let view = connection.transaction()?;
+        key.renew(&view)?;
+        act(&view, key)
     }
 
     fn write<T>(&self, act: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        write(self.connection().as_mut().ok_or(Error::Closed)?, act)
+        write(&mut self.database().as_mut().ok_or(Error::Closed)?.connection, act)
+    }
+
+    /// The same for what is sealed.
+    fn write_sealed<T>(&self, act: impl FnOnce(&Transaction<'_>, &Key) -> Result<T, Error>) -> Result<T, Error> {
+        let mut database = self.database();
+        let Database { connection, key } = database.as_mut().ok_or(Error::Closed)?;
+        write(connection, |transaction| {
+            key.renew(transaction)?;
+            act(transaction, key)
+        })
     }
 
     /// Cuts the log off, in which what was just deleted still stands. When others are reading it is cut off later, by
@@ -90,53 +133,30 @@ impl SqliteStore {
         drop(cut);
     }
 
-    fn seal(&self, system_id: &str, column: &str, token: &SecretString) -> Result<Vec<u8>, Error> {
-        self.seal.seal(Place { table: "grants", row: system_id, column }, token)
+    fn tell(&self, transaction: &Transaction<'_>, system_id: &str, change: &str) -> Result<(), Error> {
+        news::add(transaction, &self.id, system_id, None, change)
     }
 
-    fn unseal(&self, system_id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, Error> {
-        self.seal.open(Place { table: "grants", row: system_id, column }, sealed)
+    /// A sign-in went on, and with its end the system has changed.
+    fn tell_of(&self, transaction: &Transaction<'_>, sign_in: &SignIn) -> Result<(), Error> {
+        news::add(transaction, &self.id, &sign_in.system_id, Some(&sign_in.id), sign_in.state.name())?;
+        match sign_in.state {
+            SignInState::Connected => self.tell(transaction, &sign_in.system_id, "connected"),
+            SignInState::Failed => self.tell(transaction, &sign_in.system_id, "sign_in_failed"),
+            SignInState::Starting | SignInState::CodeWaiting | SignInState::Proving => Ok(()),
+        }
     }
 
-    fn grant_from(&self, system_id: &str, row: &Row<'_>) -> Result<Grant, Error> {
-        Ok(Grant {
-            account: from_json(&text(row, "account")?)?,
-            login_name: text(row, "login_name")?,
-            scopes: from_json(&text(row, "scopes")?)?,
-            refresh_token: self.unseal(system_id, "refresh_token", &row.get::<_, Vec<u8>>("refresh_token")?)?,
-            access_token: self.unseal(system_id, "access_token", &row.get::<_, Vec<u8>>("access_token")?)?,
-            expires_at_unix_ms: row.get("expires_at_unix_ms")?,
-            connected_at_unix_s: row.get("connected_at_unix_s")?,
-            dead: from_json(&text(row, "dead")?)?,
-            warnings: from_json(&text(row, "warnings")?)?,
-        })
-    }
-
-    fn replace_grant(&self, transaction: &Transaction<'_>, system_id: &str, grant: &Grant) -> Result<(), Error> {
-        transaction.execute(
-            "INSERT INTO grants (system_id, account, login_name, scopes, warnings, dead, refresh_token, access_token,
-                                 expires_at_unix_ms, connected_at_unix_s)
-             VALUES (:system_id, :account, :login_name, :scopes, :warnings, :dead, :refresh_token, :access_token,
-                     :expires_at_unix_ms, :connected_at_unix_s)
-             ON CONFLICT (system_id) DO UPDATE SET
-                 account = excluded.account, login_name = excluded.login_name, scopes = excluded.scopes,
-                 warnings = excluded.warnings, dead = excluded.dead, refresh_token = excluded.refresh_token,
-                 access_token = excluded.access_token, expires_at_unix_ms = excluded.expires_at_unix_ms,
-                 connected_at_unix_s = excluded.connected_at_unix_s",
-            named_params! {
-                ":system_id": system_id,
-                ":account": to_json(&grant.account)?,
-                ":login_name": grant.login_name,
-                ":scopes": to_json(&grant.scopes)?,
-                ":warnings": to_json(&grant.warnings)?,
-                ":dead": to_json(&grant.dead)?,
-                ":refresh_token": self.seal(system_id, "refresh_token", &grant.refresh_token)?,
-                ":access_token": self.seal(system_id, "access_token", &grant.access_token)?,
-                ":expires_at_unix_ms": grant.expires_at_unix_ms,
-                ":connected_at_unix_s": grant.connected_at_unix_s,
-            },
-        )?;
-        Ok(())
+    /// Ends the sign-ins of a system, and deletes its tokens; tells whether anything was deleted that must not stay.
+    fn forget_in(&self, transaction: &Transaction<'_>, system_id: &str, forget: &Forget) -> Result<bool, Error> {
+        let (Forget::SignIn(why) | Forget::Everything(why)) = forget else { return Ok(false) };
+        for ended in sign_ins::fail_unfinished(transaction, system_id, why)? {
+            news::add(transaction, &self.id, system_id, Some(&ended), SignInState::Failed.name())?;
+        }
+        if matches!(forget, Forget::Everything(_)) {
+            grants::delete(transaction, system_id)?;
+        }
+        Ok(true)
     }
 }
 
@@ -146,33 +166,6 @@ fn write<T>(connection: &mut Connection, act: impl FnOnce(&Transaction<'_>) -> R
     let done = act(&transaction)?;
     transaction.commit()?;
     Ok(done)
-}
-
-/// The seal of the store: proves the key, or gives a new store its key.
-fn unlock(connection: &mut Connection, directory: &Directory, given: Option<&DataKey>) -> Result<Seal, Error> {
-    let place = Place { table: "meta", row: KEY_CHECK, column: "value" };
-    let select = "SELECT value FROM meta WHERE name = ?1";
-    let check = connection.query_row(select, [KEY_CHECK], |row| row.get::<_, Vec<u8>>(0)).optional()?;
-    let key = match given {
-        Some(key) => key.clone(),
-        None => match directory.key()? {
-            Some(key) => key,
-            // A new key would hide what happened, and open nothing.
-            None if check.is_some() => return Err(Error::KeyMissing { path: directory.key_file() }),
-            None => directory.create_key()?,
-        },
-    };
-    let seal = Seal::new(&key)?;
-    if let Some(check) = check {
-        seal.open(place, &check).map_err(|_| Error::KeyWrong)?;
-    } else {
-        let check = seal.seal(place, &KEY_CHECK.into())?;
-        write(connection, |transaction| {
-            transaction.execute("INSERT INTO meta (name, value) VALUES (?1, ?2)", params![KEY_CHECK, check])?;
-            Ok(())
-        })?;
-    }
-    Ok(seal)
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, Error> {
@@ -187,97 +180,59 @@ fn text(row: &Row<'_>, column: &str) -> Result<String, Error> {
     Ok(row.get(column)?)
 }
 
-fn has_system(connection: &Connection, system_id: &str) -> Result<bool, Error> {
-    let found = connection.query_row("SELECT 1 FROM systems WHERE id = ?1", [system_id], |_| Ok(()));
-    Ok(found.optional()?.is_some())
-}
-
-fn system_from(row: &Row<'_>) -> Result<System, Error> {
-    Ok(System {
-        id: text(row, "id")?,
-        title: text(row, "title")?,
-        client_id: text(row, "client_id")?,
-        tenant_id: text(row, "tenant_id")?,
-        settings: from_json(&text(row, "settings")?)?,
-        revision: revision_from(row.get("revision")?),
-    })
-}
-
-fn revision_from(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
-}
-
-fn revision_to(revision: u64) -> i64 {
-    i64::try_from(revision).unwrap_or(i64::MAX)
-}
-
 impl Store for SqliteStore {
     fn add_system(&self, system: System) -> Result<(), Error> {
         self.write(|transaction| {
-            let count: i64 = transaction.query_row("SELECT COUNT(*) FROM systems", [], |row| row.get(0))?;
-            if usize::try_from(count).is_ok_and(|count| count >= limits::SYSTEMS) {
-                return Err(Error::TooManySystems);
-            }
-            transaction.execute(
-                "INSERT INTO systems (id, position, title, client_id, tenant_id, settings, revision)
-                 VALUES (?1, (SELECT COALESCE(MAX(position), 0) + 1 FROM systems), ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    system.id,
-                    system.title,
-                    system.client_id,
-                    system.tenant_id,
-                    to_json(&system.settings)?,
-                    revision_to(system.revision),
-                ],
-            )?;
-            Ok(())
+            systems::add(transaction, &system)?;
+            self.tell(transaction, &system.id, "added")
         })
     }
 
     fn system(&self, system_id: &str) -> Result<Option<System>, Error> {
-        self.read(|connection| {
-            let mut found = connection.prepare("SELECT * FROM systems WHERE id = ?1")?;
-            let mut rows = found.query([system_id])?;
-            rows.next()?.map(system_from).transpose()
-        })
+        self.read(|connection| systems::one(connection, system_id))
     }
 
-    fn systems(&self) -> Result<Vec<System>, Error> {
-        self.read(|connection| {
-            let mut found = connection.prepare("SELECT * FROM systems ORDER BY position")?;
-            let mut rows = found.query([])?;
-            let mut systems = Vec::new();
-            while let Some(row) = rows.next()? {
-                systems.push(system_from(row)?);
+    fn overviews(&self, system_id: Option<&str>) -> Result<Vec<Overview>, Error> {
+        self.read(|connection| systems::overviews(connection, system_id))
+    }
+
+    fn update_system(&self, system: System, forget: &Forget) -> Result<bool, Error> {
+        let (updated, forgot) = self.write(|transaction| {
+            if !systems::update(transaction, &system)? {
+                return Ok((false, false));
             }
-            Ok(systems)
-        })
+            let forgot = self.forget_in(transaction, &system.id, forget)?;
+            self.tell(transaction, &system.id, "changed")?;
+            Ok((true, forgot))
+        })?;
+        if forgot {
+            self.cut_log();
+        }
+        Ok(updated)
     }
 
-    fn update_system(&self, system: System) -> Result<bool, Error> {
-        self.write(|transaction| {
-            let changed = transaction.execute(
-                "UPDATE systems SET title = ?2, client_id = ?3, tenant_id = ?4, settings = ?5, revision = ?6
-                 WHERE id = ?1 AND revision + 1 = ?6",
-                params![
-                    system.id,
-                    system.title,
-                    system.client_id,
-                    system.tenant_id,
-                    to_json(&system.settings)?,
-                    revision_to(system.revision),
-                ],
-            )?;
-            Ok(changed > 0)
-        })
+    fn forget(&self, system_id: &str, forget: &Forget) -> Result<bool, Error> {
+        let is_there = self.write(|transaction| {
+            if !systems::has(transaction, system_id)? {
+                return Ok(false);
+            }
+            self.forget_in(transaction, system_id, forget)?;
+            let change = if matches!(forget, Forget::Everything(_)) { "signed_out" } else { "sign_in_failed" };
+            self.tell(transaction, system_id, change)?;
+            Ok(true)
+        })?;
+        self.cut_log();
+        Ok(is_there)
     }
 
     fn remove_system(&self, system_id: &str) -> Result<bool, Error> {
         let removed = self.write(|transaction| {
-            // Its grant goes along.
-            Ok(transaction.execute("DELETE FROM systems WHERE id = ?1", [system_id])? > 0)
+            let removed = systems::remove(transaction, system_id)?;
+            if removed {
+                self.tell(transaction, system_id, "removed")?;
+            }
+            Ok(removed)
         })?;
-        self.sign_ins.forget(system_id);
         if removed {
             self.cut_log();
         }
@@ -285,65 +240,113 @@ impl Store for SqliteStore {
     }
 
     fn grant(&self, system_id: &str) -> Result<Option<Grant>, Error> {
-        self.read(|connection| {
-            let mut found = connection.prepare("SELECT * FROM grants WHERE system_id = ?1")?;
-            let mut rows = found.query([system_id])?;
-            rows.next()?.map(|row| self.grant_from(system_id, row)).transpose()
+        self.read_sealed(|connection, key| grants::one(connection, key, system_id))
+    }
+
+    fn living_grants(&self) -> Result<Vec<Living>, Error> {
+        self.read(grants::living)
+    }
+
+    fn renew_grant(&self, system_id: &str, before: &SecretString, grant: &Grant) -> Result<bool, Error> {
+        self.write_sealed(|transaction, key| {
+            let died = grant.connected.dead.is_some();
+            let renewed = grants::renew(transaction, key, system_id, before, grant)?;
+            if renewed && died {
+                self.tell(transaction, system_id, "sign_in_required")?;
+            }
+            Ok(renewed)
         })
     }
 
-    fn put_grant(&self, system_id: &str, grant: Option<Grant>) -> Result<bool, Error> {
-        let forget = grant.is_none();
-        let is_there = self.write(|transaction| {
-            if !has_system(transaction, system_id)? {
-                return Ok(false);
-            }
-            match &grant {
-                Some(grant) => self.replace_grant(transaction, system_id, grant)?,
-                None => {
-                    transaction.execute("DELETE FROM grants WHERE system_id = ?1", [system_id])?;
-                }
-            }
-            Ok(true)
-        })?;
-        if forget {
-            self.cut_log();
-        }
-        Ok(is_there)
-    }
-
-    fn renew_grant(&self, system_id: &str, before: &SecretString, grant: Grant) -> Result<bool, Error> {
+    fn begin_sign_in(&self, sign_in: SignIn, replace: Option<&Report>) -> Result<Option<SignIn>, Error> {
         self.write(|transaction| {
-            let select = "SELECT refresh_token FROM grants WHERE system_id = ?1";
-            let stored = transaction.query_row(select, [system_id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
-            let Some(stored) = stored else { return Ok(false) };
-            let stored = self.unseal(system_id, "refresh_token", &stored)?;
-            if stored.expose_secret() != before.expose_secret() {
-                return Ok(false);
+            if !systems::has(transaction, &sign_in.system_id)? {
+                return Ok(None);
             }
-            self.replace_grant(transaction, system_id, &grant)?;
-            Ok(true)
-        })
-    }
-
-    fn put_sign_in(&self, sign_in: SignIn) -> Result<bool, Error> {
-        self.read(|connection| {
-            let is_there = has_system(connection, &sign_in.system_id)?;
-            if is_there {
-                self.sign_ins.put(sign_in);
+            if let Some(running) = sign_ins::latest(transaction, &sign_in.system_id)?
+                && running.is_running(sign_in.started_at_unix_ms)
+                && replace.is_none()
+            {
+                return Ok(Some(running));
             }
-            Ok(is_there)
+            let why = replace.cloned().unwrap_or_else(|| crate::identity::Error::Expired.report());
+            for ended in sign_ins::fail_unfinished(transaction, &sign_in.system_id, &why)? {
+                let state = SignInState::Failed.name();
+                news::add(transaction, &self.id, &sign_in.system_id, Some(&ended), state)?;
+            }
+            sign_ins::begin(transaction, &sign_in)?;
+            self.tell_of(transaction, &sign_in)?;
+            Ok(Some(sign_in))
         })
     }
 
     fn sign_in(&self, system_id: &str, sign_in_id: Option<&str>) -> Result<Option<SignIn>, Error> {
-        Ok(self.sign_ins.get(system_id, sign_in_id))
+        self.read(|connection| match sign_in_id {
+            Some(id) => sign_ins::one(connection, system_id, id),
+            None => sign_ins::latest(connection, system_id),
+        })
+    }
+
+    fn unfinished_sign_ins(&self) -> Result<Vec<SignIn>, Error> {
+        self.read(sign_ins::unfinished)
+    }
+
+    fn device_code(&self, sign_in_id: &str) -> Result<Option<SecretString>, Error> {
+        self.read_sealed(|connection, key| sign_ins::device_code(connection, key, sign_in_id))
+    }
+
+    fn advance_sign_in(&self, sign_in: &SignIn, brought: Brought) -> Result<bool, Error> {
+        let advanced = self.write_sealed(|transaction, key| {
+            if !sign_ins::advance(transaction, sign_in)? {
+                return Ok(false);
+            }
+            match brought {
+                Brought::Nothing => {}
+                Brought::DeviceCode(code) => sign_ins::keep_device_code(transaction, key, &sign_in.id, &code)?,
+                Brought::Grant(grant) => grants::put(transaction, key, &sign_in.system_id, &grant)?,
+            }
+            self.tell_of(transaction, sign_in)?;
+            Ok(true)
+        })?;
+        if advanced && sign_in.state.is_final() {
+            self.cut_log();
+        }
+        Ok(advanced)
+    }
+
+    fn take_lease(&self, name: &str, now_unix_ms: i64, length: Duration) -> Result<Lease, Error> {
+        self.write(|transaction| leases::take(transaction, name, &self.id, now_unix_ms, length))
+    }
+
+    fn return_lease(&self, name: &str) -> Result<(), Error> {
+        self.write(|transaction| leases::give_back(transaction, name, &self.id))
+    }
+
+    fn version(&self) -> Result<i64, Error> {
+        self.read(|connection| Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?))
+    }
+
+    fn latest_news(&self) -> Result<i64, Error> {
+        self.read(news::latest)
+    }
+
+    fn news_since(&self, number: i64) -> Result<Vec<News>, Error> {
+        self.read(|connection| news::since(connection, number, &self.id))
+    }
+
+    fn change_key(&self, new: Option<DataKey>) -> Result<(), Error> {
+        let mut database = self.database();
+        let Database { connection, key } = database.as_mut().ok_or(Error::Closed)?;
+        key.change(connection, new)?;
+        drop(database);
+        self.cut_log();
+        Ok(())
     }
 
     fn close(&self) {
         // Whoever is at work in it ends that first, and the file is closed with the last who knows the store.
-        if let Ok(mut connection) = self.connection.try_lock() {
-            drop(connection.take());
+        if let Ok(mut database) = self.database.try_lock() {
+            drop(database.take());
         }
     }
 }
@@ -351,6 +354,7 @@ impl Store for SqliteStore {
 #[cfg(test)]
 impl SqliteStore {
     pub(super) fn pragma(&self, name: &str, value: i64) {
+        use rusqlite::OptionalExtension;
         self.read(|connection| Ok(connection.pragma_update_and_check(None, name, value, |_| Ok(())).optional()?))
             .unwrap();
     }
@@ -371,7 +375,7 @@ impl SqliteStore {
                 transaction.execute(
                     "INSERT INTO systems (id, position, title, client_id, tenant_id, settings, revision)
                      VALUES (?1, ?2, '', '', '', '{}', 1)",
-                    params![id.to_string(), i64::try_from(id).unwrap()],
+                    rusqlite::params![id.to_string(), i64::try_from(id).unwrap()],
                 )?;
             }
             Ok(())

@@ -9,7 +9,8 @@ use crate::base::limits;
 
 /// Step n makes version n + 1 out of version n. A step that was released is never changed. A new setting of a system is
 /// a step too, if only an empty one: an older library does not know it.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (
         name TEXT NOT NULL PRIMARY KEY,
         value BLOB NOT NULL
@@ -35,12 +36,50 @@ const MIGRATIONS: &[&str] = &["
         expires_at_unix_ms BIGINT NOT NULL,
         connected_at_unix_s BIGINT NOT NULL
     );
-"];
+",
+    "
+    ALTER TABLE grants ADD COLUMN obtained_at_unix_ms BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE grants ADD COLUMN refreshed BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE grants ADD COLUMN pause TEXT NOT NULL DEFAULT 'null';
+    CREATE TABLE sign_ins (
+        id TEXT NOT NULL PRIMARY KEY,
+        system_id TEXT NOT NULL REFERENCES systems (id) ON DELETE CASCADE,
+        started_at_unix_ms BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        code TEXT NOT NULL,
+        error TEXT NOT NULL,
+        device_code BLOB
+    );
+    CREATE INDEX sign_ins_of_system ON sign_ins (system_id, id);
+    CREATE TABLE leases (
+        name TEXT NOT NULL PRIMARY KEY,
+        holder TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        taken_at_unix_ms BIGINT NOT NULL,
+        ends_at_unix_ms BIGINT NOT NULL
+    );
+    CREATE TABLE news (
+        number BIGINT NOT NULL PRIMARY KEY,
+        teller TEXT NOT NULL,
+        system_id TEXT NOT NULL,
+        sign_in_id TEXT,
+        change TEXT NOT NULL
+    );
+",
+];
+
+/// A database in memory.
+pub(super) fn in_memory() -> Result<Connection, Error> {
+    prepare(Connection::open_in_memory()?)
+}
 
 /// Opens the file and brings it to the present version. Nobody else is opening it meanwhile.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(Connection::open_with_flags(path, flags)?)
+}
+
+fn prepare(mut connection: Connection) -> Result<Connection, Error> {
     connection.busy_timeout(limits::STORE_WAIT)?;
     // Before anything is written: a newer file is left as it is.
     let found = version(&connection)?;

@@ -2,7 +2,7 @@
 
 #define MXO_ABI_MAJOR 1
 
-#define MXO_ABI_MINOR 0
+#define MXO_ABI_MINOR 1
 
 #define MXO_LOG_OFF 0
 
@@ -122,6 +122,8 @@ typedef void (*mxo_operation_fn)(void *user_data, mxo_operation *operation, cons
 
 #define MXO_E_IDENTITY_REFUSED -214
 
+#define MXO_E_DISABLED -215
+
 #define MXO_E_NETWORK -300
 
 #define MXO_E_NAME_RESOLUTION -301
@@ -193,6 +195,8 @@ void mxo_string_free(char *text);
 mxo_status mxo_connector_open(const char *options_json, mxo_connector **connector, mxo_error **error);
 
 void mxo_connector_close(mxo_connector *connector);
+
+mxo_status mxo_connector_change_key(mxo_connector *connector, const char *new_key, mxo_error **error);
 
 mxo_status mxo_connector_set_logger(mxo_connector *connector,
                                     int32_t level,

@@ -1,0 +1,85 @@
+//! Refreshes tokens before anybody asks: ahead of their expiry where a connector was opened with `run_refresh`, and
+//! weekly in any case, for a grant that nobody uses dies on day 90.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::tokens::Need;
+use super::{Core, Level};
+use crate::base::limits;
+use crate::store::Living;
+
+/// Longest and shortest time between two looks.
+const LOOK: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
+/// A token is refreshed after so many percent of its life, and a few more by chance, so that systems which were
+/// connected at the same time do not ask at the same time for ever.
+const AHEAD: i64 = 66;
+const JITTER: i64 = 10;
+
+/// Looks for as long as the core lives.
+pub(super) async fn refresh_ahead(core: Weak<Core>) {
+    loop {
+        let pause = {
+            let Some(core) = core.upgrade() else { return };
+            if core.stop.is_cancelled() {
+                return;
+            }
+            core.refresh_what_is_due().await
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Core {
+    /// Refreshes what is due; tells when to look again.
+    async fn refresh_what_is_due(self: &Arc<Self>) -> Duration {
+        let ahead = self.any_connector(|options| options.run_refresh);
+        let Ok(living) = self.in_store(|store| store.living_grants()).await else { return LOOK.0 };
+        let now = self.clock.unix_ms();
+        let mut next = LOOK.0;
+        for grant in living {
+            let due = due_at(&grant, ahead).max(grant.paused_until_unix_ms);
+            if due <= now {
+                let need = Need { newer_than: Some(grant.obtained_at_unix_ms), ..Need::default() };
+                if let Err(error) = self.access_token(&grant.system_id, need).await {
+                    self.log(Level::Debug, &format!("refresh ahead of need: {}", error.report().message));
+                }
+            } else {
+                let wait = Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0));
+                next = next.min(wait);
+            }
+        }
+        next.max(LOOK.1)
+    }
+}
+
+fn due_at(grant: &Living, ahead: bool) -> i64 {
+    let weekly = i64::try_from(limits::IDLE_REFRESH.as_millis()).unwrap_or(i64::MAX);
+    let weekly = grant.obtained_at_unix_ms.saturating_add(weekly);
+    if !ahead {
+        return weekly;
+    }
+    let life = grant.expires_at_unix_ms.saturating_sub(grant.obtained_at_unix_ms).max(0);
+    // By chance, and for one token always the same.
+    let percent = AHEAD.saturating_add(grant.expires_at_unix_ms.rem_euclid(JITTER));
+    grant.obtained_at_unix_ms.saturating_add(life.saturating_mul(percent) / 100).min(weekly)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_refreshed_after_two_thirds_of_its_life_and_an_idle_one_weekly() {
+        let hour = 3_600_000;
+        let grant = |obtained, life| Living {
+            system_id: String::new(),
+            obtained_at_unix_ms: obtained,
+            expires_at_unix_ms: obtained + life,
+            paused_until_unix_ms: 0,
+        };
+        let due = due_at(&grant(1_000_007, hour), true) - 1_000_007;
+        assert!((hour * 66 / 100..=hour * 76 / 100).contains(&due), "{due}");
+        assert_eq!(due_at(&grant(5, hour), false), 5 + 7 * 24 * hour);
+    }
+}

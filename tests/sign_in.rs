@@ -340,3 +340,58 @@ fn the_last_change_that_a_callback_hears_is_a_state_whatever_ends_it() {
     until(|| STATES.lock().unwrap().len() == 2);
     assert_eq!(*STATES.lock().unwrap(), ["code_waiting MXO_PENDING", "failed MXO_E_CANCELED"]);
 }
+
+#[test]
+fn a_clock_that_is_wrong_by_half_an_hour_does_not_matter() {
+    let simulator = simulator();
+    simulator.advance(Duration::from_secs(1_800));
+    let host = Host::connected(&simulator);
+    let (_, expires) = host.token(0).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let life = expires - i64::try_from(now).unwrap();
+    assert!((3_500..=5_500).contains(&life), "by this computer's clock: {life}");
+    // A proxy whose clock is wrong instead.
+    let simulator = common::simulator();
+    simulator.misbehave(json!({"name": "date-skew", "seconds": -3600, "at": ["devicecode", "poll"]}));
+    Host::connected(&simulator);
+}
+
+#[test]
+fn a_system_that_is_switched_off_keeps_its_tokens_and_gives_none() {
+    use myq_exchange_online::ffi::system::mxo_system_update;
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    let (token, _) = host.token(0).unwrap();
+    let switch = |enabled: bool| {
+        let patch = c(&json!({"settings": {"enabled": enabled}}).to_string());
+        let mut error = std::ptr::null_mut();
+        // SAFETY: a live handle, NUL-terminated texts, a valid out-pointer.
+        let status =
+            unsafe { mxo_system_update(host.connector, host.system.as_ptr(), patch.as_ptr(), &raw mut error) };
+        common::checked(status, error).unwrap();
+    };
+    switch(false);
+    assert_eq!(host.system()["status"]["state"], "disabled");
+    for refused in [host.token(0).unwrap_err(), host.start_sign_in_with(std::ptr::null()).err().unwrap()] {
+        assert_eq!(refused.name(), "MXO_E_DISABLED");
+        assert!(refused.remedy().contains("\"enabled\""), "{}", refused.remedy());
+    }
+    switch(true);
+    assert_eq!(host.system()["status"]["state"], "connected");
+    assert_eq!(host.token(0).unwrap().0, token);
+}
+
+#[test]
+fn each_exchange_is_a_line_of_the_log_with_its_target_and_correlation_id() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    let events = host.events(Some(r#"{"types": ["log"], "log_level": "debug"}"#));
+    host.sign_in(&simulator).unwrap();
+    let line = events.until(|event| event["target"] == "identity");
+    assert_eq!(line["level_name"], "debug");
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains("/devicecode") && message.contains("HTTP 200"), "{message}");
+    let id = message.split(['(', ')']).nth(1).unwrap();
+    assert!(uuid::Uuid::try_parse(id).is_ok(), "{message}");
+    events.until(|event| event["target"] == "sign_in" && event["level_name"] == "info");
+}

@@ -1,6 +1,6 @@
 //! Time inside the process: monotonic, and after a suspend the later of monotonic and wall clock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment on a [`Clock`], in milliseconds since its origin. Never goes back.
@@ -33,11 +33,18 @@ pub struct Clock {
     started: Instant,
     started_wall: SystemTime,
     latest: AtomicU64,
+    /// How far the service's clock is ahead of this computer's, in seconds, as last heard.
+    service_ahead_s: AtomicI64,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { started: Instant::now(), started_wall: SystemTime::now(), latest: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            started_wall: SystemTime::now(),
+            latest: AtomicU64::new(0),
+            service_ahead_s: AtomicI64::new(0),
+        }
     }
 }
 
@@ -63,6 +70,19 @@ impl Clock {
     pub fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Hears what time it is at the service (`Date`, RFC 9110 section 6.6.1).
+    pub fn compare(&self, service_unix_s: Option<i64>) {
+        if let Some(service) = service_unix_s {
+            self.service_ahead_s.store(service.saturating_sub(self.unix_s()), Ordering::Relaxed);
+        }
+    }
+
+    /// Seconds since 1970 by the service's clock, as far as it was heard.
+    #[must_use]
+    pub fn service_unix_s(&self) -> i64 {
+        self.unix_s().saturating_add(self.service_ahead_s.load(Ordering::Relaxed))
     }
 
     /// A moment of this clock as seconds since 1970.

@@ -328,9 +328,9 @@ impl Core {
         self.each_connector(|connector| connector.publish(event));
     }
 
-    /// Gives a line to the loggers of all connectors.
-    pub fn log(&self, level: Level, text: &str) {
-        self.each_connector(|connector| connector.log(level, text));
+    /// Gives a line to the loggers of all connectors. The target is the part of the library that speaks.
+    pub fn log(&self, level: Level, target: &'static str, text: &str) {
+        self.each_connector(|connector| connector.log(level, target, text));
     }
 
     fn each_connector(&self, act: impl Fn(&Connector)) {

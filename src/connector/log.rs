@@ -46,6 +46,6 @@ impl Level {
 pub struct Line {
     /// How important it is.
     pub level: Level,
-    /// What it says.
+    /// Who speaks, and what it says.
     pub text: String,
 }

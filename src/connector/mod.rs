@@ -236,17 +236,17 @@ impl Connector {
     }
 
     /// Gives a line to the logger and to the subscriptions that ask for the log.
-    pub fn log(&self, level: Level, text: &str) {
+    pub fn log(&self, level: Level, target: &'static str, text: &str) {
         // One line is one line, whatever a server put into its words.
         let text = &text.replace("\r\n", " ").replace(char::is_control, " ");
         let logger = lock(&self.logger).as_ref().filter(|(wanted, _)| level <= *wanted).map(|(_, to)| to.clone());
         if let Some(logger) = logger {
-            logger.bring(Line { level, text: text.to_owned() });
+            logger.bring(Line { level, text: format!("{target}: {text}") });
         }
         let subscriptions: Vec<_> = lock(&self.subscriptions).iter().filter_map(Weak::upgrade).collect();
         if subscriptions.iter().any(|subscription| subscription.wants_log(level)) {
             let json = serde_json::json!({
-                "type": "log", "level": level as i32, "level_name": level.name(), "message": text,
+                "type": "log", "level": level as i32, "level_name": level.name(), "target": target, "message": text,
                 "at_unix_s": self.core.clock.unix_s(),
             });
             let value = Arc::new(json.into());

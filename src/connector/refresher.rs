@@ -42,7 +42,7 @@ impl Core {
             if due <= now {
                 let need = Need { newer_than: Some(grant.obtained_at_unix_ms), ..Need::default() };
                 if let Err(error) = self.access_token(&grant.system_id, need).await {
-                    self.log(Level::Debug, &format!("refresh ahead of need: {}", error.report().message));
+                    self.log(Level::Debug, "tokens", &format!("refresh ahead of need: {}", error.report().message));
                 }
             } else {
                 let wait = Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0));

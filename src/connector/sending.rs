@@ -58,11 +58,15 @@ pub async fn send(
     match delivered.outcome {
         Ok(accepted) => {
             let partial = delivered.recipients.iter().any(Result::is_err);
-            core.log(Level::Info, &format!("sent {}: {}", composed.message_id, accepted.reply.text()));
+            core.log(Level::Info, "sending", &format!("sent {}: {}", composed.message_id, accepted.reply.text()));
             Ok(Success { status: if partial { Status::Partial } else { Status::Ok }, value: Arc::new(report.into()) })
         }
         Err(refusal) => {
-            core.log(Level::Warning, &format!("{} was refused: {}", composed.message_id, refusal.report.message));
+            core.log(
+                Level::Warning,
+                "sending",
+                &format!("{} was refused: {}", composed.message_id, refusal.report.message),
+            );
             Err(refusal.report.into())
         }
     }
@@ -105,7 +109,7 @@ impl Job<'_> {
             if !given_up {
                 return delivered;
             }
-            self.core.log(Level::Debug, "the kept SMTP connection was dead; connecting anew");
+            self.core.log(Level::Debug, "sending", "the kept SMTP connection was dead; connecting anew");
         }
         let mut connection = open(self.core, self.system, self.live, token, patience).await?;
         let delivered = connection.deliver(self.core, self.mail, self.operation, patience).await;

@@ -160,7 +160,7 @@ impl Connection {
                 event => return Err(connection.unexpected(&event).into()),
             }
         }
-        core.log(Level::Debug, &format!("SMTP login at {}:{} done", server.host, server.port));
+        core.log(Level::Debug, "smtp", &format!("SMTP login at {}:{} done", server.host, server.port));
         Ok(connection)
     }
 

@@ -214,7 +214,7 @@ impl Core {
         refreshed?;
         let token = self.stored_token(system, &after);
         *lock(&live.token.current) = Some(token.clone());
-        self.log(Level::Info, &format!("refreshed the token of \"{}\"", system.title));
+        self.log(Level::Info, "tokens", &format!("refreshed the token of \"{}\"", system.title));
         Ok(Some(token))
     }
 
@@ -226,7 +226,7 @@ impl Core {
             Err(error) => error,
         };
         let report = error.report();
-        self.log(Level::Warning, &format!("refresh for \"{}\" failed: {}", system.title, report.message));
+        self.log(Level::Warning, "tokens", &format!("refresh for \"{}\" failed: {}", system.title, report.message));
         let doubtful = matches!(&error, Error::Identity(error) if error.is_doubtful());
         let may_be_over = report.transient && report.retry_after.is_none();
         if !(doubtful || may_be_over) {
@@ -277,10 +277,13 @@ impl Core {
         let correlation_id = uuid::Uuid::new_v4().to_string();
         let posted = network.http.post(&request.url, &request.form, &correlation_id).await;
         let told = match &posted {
-            Ok(answer) => format!("HTTP {}", answer.status),
+            Ok(answer) => {
+                self.clock.compare(answer.date_unix_s);
+                format!("HTTP {}", answer.status)
+            }
             Err(failure) => failure.error.to_string(),
         };
-        self.log(Level::Debug, &format!("POST {} ({correlation_id}): {told}", request.url));
+        self.log(Level::Debug, "identity", &format!("POST {} ({correlation_id}): {told}", request.url));
         match posted {
             Ok(answer) => Ok(Answer { status: answer.status, body: answer.body, retry_after: answer.retry_after }),
             Err(Failure { error, sent }) => Err(AskFailure { error: error.into(), sent }),

@@ -34,7 +34,11 @@ pub(super) async fn watch(core: Weak<Core>, mut latest: i64) {
                     // Looked at again in a moment.
                     Err(error) => {
                         version = None;
-                        core.log(Level::Warning, &format!("the store cannot be read: {}", error.report().message));
+                        core.log(
+                            Level::Warning,
+                            "store",
+                            &format!("the store cannot be read: {}", error.report().message),
+                        );
                     }
                 }
             }

@@ -30,6 +30,8 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
     /// `Retry-After`, RFC 9110 section 10.2.3.
     pub retry_after: Option<Duration>,
+    /// What time it is at the service, in seconds since 1970 (`Date`, RFC 9110 section 6.6.1).
+    pub date_unix_s: Option<i64>,
 }
 
 /// Why no answer came, and whether the request may have reached the service.
@@ -94,10 +96,15 @@ impl HttpClient {
             Failure { sent: !error.is_connect(), error: told }
         })?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(parse_retry_after).map(|wait| wait.min(RETRY_AFTER));
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+        let now = date.unwrap_or_else(SystemTime::now);
+        let retry_after = header("retry-after").and_then(|text| parse_retry_after(text, now));
+        let retry_after = retry_after.map(|wait| wait.min(RETRY_AFTER));
+        let date = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let date_unix_s = date.and_then(|since| i64::try_from(since.as_secs()).ok());
         let body = read(response, &host).await.map_err(|error| Failure { error, sent: true })?;
-        Ok(Answer { status, body, retry_after })
+        Ok(Answer { status, body, retry_after, date_unix_s })
     }
 }
 
@@ -126,13 +133,13 @@ fn host_of(url: &str) -> Host {
     }
 }
 
-/// Seconds, which is Microsoft's form, or an HTTP date (RFC 9110 section 5.6.7).
-fn parse_retry_after(text: &str) -> Option<Duration> {
+/// Seconds, which is Microsoft's form, or an HTTP date (RFC 9110 section 5.6.7) by the service's clock.
+fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
     let at = httpdate::parse_http_date(text.trim()).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+    Some(at.duration_since(now).unwrap_or_default())
 }
 
 /// Our own words for an error of reqwest: what is in its chain tells more than its kind.
@@ -202,9 +209,10 @@ mod tests {
 
     #[test]
     fn retry_after_comes_in_two_forms() {
-        assert_eq!(parse_retry_after("120"), Some(Duration::from_secs(120)));
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        assert!(parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|wait| wait > RETRY_AFTER));
-        assert_eq!(parse_retry_after("soon"), None);
+        let now = SystemTime::now();
+        assert_eq!(parse_retry_after("120", now), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
+        assert!(parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT", now).is_some_and(|wait| wait > RETRY_AFTER));
+        assert_eq!(parse_retry_after("soon", now), None);
     }
 }

@@ -66,7 +66,7 @@ impl Connector {
         let not_found = || UseError::NotFound { what: "system", id: system_id.to_owned() };
         let sign_in = core.store().begin_sign_in(new, replace)?.ok_or_else(not_found)?;
         if sign_in.id == id {
-            core.log(Level::Info, &format!("sign-in of \"{}\" begins", system.title));
+            core.log(Level::Info, "sign_in", &format!("sign-in of \"{}\" begins", system.title));
         }
         core.wake();
         core.drive(&sign_in);

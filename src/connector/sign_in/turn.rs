@@ -90,7 +90,7 @@ async fn take_under_lease(core: &Arc<Core>, sign_in: SignIn, lost: bool) -> bool
     match taken {
         // Whatever the store cannot do now it may do at the next turn.
         Err(error @ Error::Store(_)) => {
-            core.log(Level::Error, &format!("sign-in of \"{title}\": {}", error.report().message));
+            core.log(Level::Error, "sign_in", &format!("sign-in of \"{title}\": {}", error.report().message));
             false
         }
         Err(error) => end(core, sign_in, &title, error.report()).await,
@@ -100,11 +100,11 @@ async fn take_under_lease(core: &Arc<Core>, sign_in: SignIn, lost: bool) -> bool
 
 async fn end(core: &Arc<Core>, sign_in: SignIn, title: &str, report: Report) -> bool {
     let level = if report.status == Status::Canceled { Level::Info } else { Level::Error };
-    core.log(level, &format!("sign-in of \"{title}\" failed: {}", report.message));
+    core.log(level, "sign_in", &format!("sign-in of \"{title}\" failed: {}", report.message));
     let ended = SignIn { state: SignInState::Failed, error: Some(report), ..sign_in };
     let kept = advance(core, &ended, Brought::Nothing, None).await;
     if let Err(error) = &kept {
-        core.log(Level::Error, &format!("a sign-in could not be kept: {}", error.report().message));
+        core.log(Level::Error, "sign_in", &format!("a sign-in could not be kept: {}", error.report().message));
     }
     kept.is_ok()
 }
@@ -255,10 +255,15 @@ impl Turn<'_> {
         advance(self.core, &proving, Brought::Grant(Box::new(grant)), Some(&connected)).await
     }
 
+    /// By this computer's clock or, when that is wrong, by the service's.
     fn account(&self, id_token: Option<&SecretString>) -> Result<Option<Account>, Error> {
-        let read =
-            |token| Account::from_id_token(token, &self.app.client_id, &self.app.tenant_id, self.core.clock.unix_s());
-        Ok(id_token.map(read).transpose()?)
+        let read = |token, now| Account::from_id_token(token, &self.app.client_id, &self.app.tenant_id, now);
+        let clock = &self.core.clock;
+        let account = id_token.map(|token| match read(token, clock.unix_s()) {
+            Err(identity::Error::IdTokenTime) => read(token, clock.service_unix_s()),
+            account => account,
+        });
+        Ok(account.transpose()?)
     }
 
     async fn connected(&self) -> Result<Option<Connected>, Error> {
@@ -278,7 +283,7 @@ impl Turn<'_> {
                 return Ok(());
             }
             let report = error.report();
-            self.core.log(Level::Warning, &format!("\"{}\", SMTP: {}", self.system.title, report.message));
+            self.core.log(Level::Warning, "sign_in", &format!("\"{}\", SMTP: {}", self.system.title, report.message));
             let (id, warning) = (self.system.id.clone(), Warning { protocol: Some(Protocol::Smtp), report });
             self.core.in_store(move |store| add_warning(store, &id, warning)).await?;
         }
@@ -286,7 +291,7 @@ impl Turn<'_> {
             return Err(UseError::Canceled { what: "The system was signed out" }.into());
         };
         let name = &connected.login_name;
-        self.core.log(Level::Info, &format!("\"{}\" is connected as {name}", self.system.title));
+        self.core.log(Level::Info, "sign_in", &format!("\"{}\" is connected as {name}", self.system.title));
         let done = SignIn { state: SignInState::Connected, ..sign_in };
         advance(self.core, &done, Brought::Nothing, Some(&connected)).await
     }

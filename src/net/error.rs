@@ -96,6 +96,8 @@ pub enum Error {
         proxy: String,
         /// Whether it was told.
         given: bool,
+        /// The HTTP status.
+        status: u16,
         /// The ways of authentication that it knows; may be empty.
         offered: Vec<String>,
     },
@@ -219,15 +221,18 @@ impl Error {
             }
             Self::ProxyUnreachable { proxy, source } => {
                 let inner = source.report();
-                let told = Report::new(Status::Proxy, format!("The proxy {proxy} cannot be reached: {}", inner.message))
-                    .remedy(format!("{PROXY_ADDRESS} {}", inner.remedy.as_deref().unwrap_or_default()).trim_end());
+                let told =
+                    Report::new(Status::Proxy, format!("The proxy {proxy} cannot be reached: {}", inner.message))
+                        .remedy(format!("{PROXY_ADDRESS} {}", inner.remedy.as_deref().unwrap_or_default()).trim_end());
                 if inner.transient { told.transient() } else { told }
             }
-            Self::ProxyLogin { proxy, given, offered } => {
+            Self::ProxyLogin { proxy, given, status, offered } => {
                 let message = if *given {
-                    format!("The proxy {proxy} does not accept the user name and password that it was given (HTTP 407).")
+                    format!(
+                        "The proxy {proxy} does not accept the user name and password that it was given (HTTP {status})."
+                    )
                 } else {
-                    format!("The proxy {proxy} wants a user name and a password (HTTP 407).")
+                    format!("The proxy {proxy} wants a user name and a password (HTTP {status}).")
                 };
                 let knows_basic = offered.is_empty() || offered.iter().any(|way| way.eq_ignore_ascii_case("Basic"));
                 let remedy = if knows_basic {
@@ -262,14 +267,15 @@ impl Error {
                     ))
                 }
             }
-            Self::ProxyDeadline { proxy, host, port } => {
-                Report::new(Status::Proxy, format!("The proxy {proxy} did not reach {host}:{port} in time."))
-                    .transient()
-                    .remedy(format!(
-                        "Ask the network administrator whether the proxy can reach {host} on port {port}; or give it more \
+            Self::ProxyDeadline { proxy, host, port } => Report::new(
+                Status::Proxy,
+                format!("The proxy {proxy} did not reach {host}:{port} in time."),
+            )
+            .transient()
+            .remedy(format!(
+                "Ask the network administrator whether the proxy can reach {host} on port {port}; or give it more \
                          time by the connector's option \"timeouts\" (\"connect_s\").",
-                    ))
-            }
+            )),
             Self::ProxyAnswer { proxy, reason } => {
                 Report::new(Status::Proxy, format!("The proxy {proxy} gave no usable answer: {reason}."))
                     .transient()
@@ -277,7 +283,9 @@ impl Error {
             }
             Self::ProxyKind { proxy, scheme } => Report::new(
                 Status::Proxy,
-                format!("The proxy {proxy} that this system names is of the kind \"{scheme}\", which is not supported."),
+                format!(
+                    "The proxy {proxy} that this system names is of the kind \"{scheme}\", which is not supported."
+                ),
             )
             .remedy("Set the connector's option \"proxy\" to an HTTP proxy (http://host:port) or to \"none\"."),
             Self::TooLong { host } => {

@@ -92,9 +92,14 @@ impl HttpClient {
 
     /// Why no answer came. What a proxy said to CONNECT is lost in reqwest, so it is asked once more in our own words.
     async fn told(&self, host: &Host, error: &reqwest::Error) -> Error {
-        let by_proxy = matches!(self.road.proxies.toward(&host.name, host.port), Ok(Some(_)));
-        if by_proxy && error.is_connect() && !error.is_timeout() {
-            let again = tokio::time::timeout(self.road.timeouts.http(), Stream::connect(&self.road, &host.name, host.port));
+        if error.is_connect()
+            && let Ok(Some(proxy)) = self.road.proxies.toward(&host.name, host.port)
+        {
+            if error.is_timeout() {
+                return Error::ProxyDeadline { proxy: proxy.to_string(), host: host.name.clone(), port: host.port };
+            }
+            let again =
+                tokio::time::timeout(self.road.timeouts.http(), Stream::connect(&self.road, &host.name, host.port));
             if let Ok(Err(theirs)) = again.await {
                 return theirs;
             }

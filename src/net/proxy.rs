@@ -56,8 +56,13 @@ impl Choice {
             Self::System | Self::Direct => true,
             Self::Address(address) => {
                 let address = address.expose_secret();
-                (address.starts_with("http://") || address.starts_with("https://"))
-                    && matches!(Proxies::new(self).toward("proxy.invalid", 443), Ok(Some(_)))
+                let rest = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+                // A "/", "#" or second "@" that was not encoded would cut the password, or make it the host.
+                let is_whole = rest.is_some_and(|rest| {
+                    let rest = rest.strip_suffix('/').unwrap_or(rest);
+                    !rest.contains(['/', '?', '#']) && rest.matches('@').count() <= 1
+                });
+                is_whole && matches!(Proxies::new(self).toward("proxy.invalid", 443), Ok(Some(_)))
             }
         }
     }
@@ -103,7 +108,8 @@ impl Proxy {
     fn read(found: &Intercept) -> Result<Self, Error> {
         let uri = found.uri();
         let host = uri.host().unwrap_or_default();
-        let unusable = || Error::ProxyKind { proxy: host.to_owned(), scheme: uri.scheme_str().unwrap_or("?").to_owned() };
+        let unusable =
+            || Error::ProxyKind { proxy: host.to_owned(), scheme: uri.scheme_str().unwrap_or("?").to_owned() };
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -166,7 +172,10 @@ mod tests {
         assert!(plain.authorization.is_none());
         assert_eq!(proxy("http://proxy.contoso.com").port, 80);
         let tls = proxy("https://[2001:db8::1]");
-        assert_eq!((tls.secure, tls.host.as_str(), tls.to_string().as_str()), (true, "2001:db8::1", "[2001:db8::1]:443"));
+        assert_eq!(
+            (tls.secure, tls.host.as_str(), tls.to_string().as_str()),
+            (true, "2001:db8::1", "[2001:db8::1]:443")
+        );
     }
 
     #[test]
@@ -182,7 +191,17 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_is_refused() {
-        for address in ["socks5://proxy:1080", "proxy:3128", "http://", "http://u:p@ho st", "http://u:p@ss@host", ""] {
+        for address in [
+            "",
+            "http://",
+            "proxy:3128",
+            "socks5://proxy:1080",
+            "http://u:p@ho st",
+            "http://u:p@ss@host",
+            "http://u:1/ss@host",
+            "http://u:1#ss@host",
+            "http://u:1?ss@host",
+        ] {
             assert!(!Choice::Address(address.to_owned().into()).is_usable(), "{address}");
         }
         assert!(Proxies::new(&Choice::Direct).toward("localhost", 1).unwrap().is_none());

@@ -56,7 +56,9 @@ where
     };
     match verdict.status {
         200..=299 => Ok(()),
-        407 => Err(Error::ProxyLogin {
+        // tinyproxy answers a wrong password by 401.
+        status @ (401 | 407) => Err(Error::ProxyLogin {
+            status,
             proxy: proxy.to_string(),
             given: proxy.authorization.is_some(),
             offered: verdict.offered,
@@ -128,7 +130,8 @@ impl Answer {
 fn scheme(field: &[u8]) -> Option<String> {
     let name = field.split(|octet| matches!(octet, b' ' | b',' | b'\t')).next()?;
     let name = std::str::from_utf8(name).ok()?;
-    let sensible = (1..=20).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+    let sensible =
+        (1..=20).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
     sensible.then(|| name.to_owned())
 }
 
@@ -154,7 +157,9 @@ mod tests {
 
     #[test]
     fn the_verdict_comes_with_the_last_octet_of_the_head_and_no_later() {
-        for head in ["HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.0 200\nVia: x\n\n", "HTTP/1.1 299 \r\na:b\r\n\r\n"] {
+        for head in
+            ["HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.0 200\nVia: x\n\n", "HTTP/1.1 299 \r\na:b\r\n\r\n"]
+        {
             let (verdict, taken) = answered(format!("{head}220 mail.example ESMTP\r\n").as_bytes());
             assert!((200..300).contains(&verdict.unwrap().unwrap().status), "{head}");
             assert_eq!(taken, head.len());
@@ -174,9 +179,12 @@ mod tests {
     fn the_ways_to_authenticate_are_read() {
         let (verdict, _) = answered(
             b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Negotiate\r\n\
-              Proxy-Authenticate: Basic realm=\"a, b\"\r\nProxy-Authenticate: \x01\x02\r\n\r\n",
+              Proxy-Authenticate: Basic realm=\"a, b\"\r\nProxy-Authenticate: ?\xff!\r\n\r\n",
         );
-        assert_eq!(verdict.unwrap().unwrap(), Verdict { status: 407, offered: vec!["Negotiate".into(), "Basic".into()] });
+        assert_eq!(
+            verdict.unwrap().unwrap(),
+            Verdict { status: 407, offered: vec!["Negotiate".into(), "Basic".into()] }
+        );
     }
 
     #[test]
@@ -188,7 +196,10 @@ mod tests {
         let exact = format!("{head}{}\r\n\r\n", "y".repeat(limits::PROXY_ANSWER - head.len() - 4));
         assert!(answered(exact.as_bytes()).0.unwrap().is_some());
         let long = format!("{head}{}\r\n\r\n", "y".repeat(limits::PROXY_ANSWER - head.len() - 3));
-        assert_eq!(answered(long.as_bytes()), (Err("its answer is longer than any sensible one"), limits::PROXY_ANSWER + 1));
+        assert_eq!(
+            answered(long.as_bytes()),
+            (Err("its answer is longer than any sensible one"), limits::PROXY_ANSWER + 1)
+        );
         assert_eq!(answered(&vec![b'x'; limits::PROXY_ANSWER]).0, Ok(None));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:b\r\n".repeat(FIELDS + 1));
         assert!(answered(many.as_bytes()).0.is_err());
@@ -222,6 +233,7 @@ mod tests {
         for (address, answer, wanted) in [
             ("http://proxy:3128", "HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n", "without a login"),
             (login, "HTTP/1.1 407 x\r\n\r\n", "does not take the login"),
+            (login, "HTTP/1.1 401 x\r\n\r\n", "does not take the login"),
             (login, "HTTP/1.1 403 x\r\n\r\n", "HTTP 403"),
             (login, "HTTP/1.1 200 x\r\n", "closed"),
             (login, "SSH-2.0-x\r\n", "speak HTTP"),

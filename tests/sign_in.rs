@@ -366,8 +366,7 @@ fn a_system_that_is_switched_off_keeps_its_tokens_and_gives_none() {
         let patch = c(&json!({"settings": {"enabled": enabled}}).to_string());
         let mut error = std::ptr::null_mut();
         // SAFETY: a live handle, NUL-terminated texts, a valid out-pointer.
-        let status =
-            unsafe { mxo_system_update(host.connector, host.system.as_ptr(), patch.as_ptr(), &raw mut error) };
+        let status = unsafe { mxo_system_update(host.connector, host.system.as_ptr(), patch.as_ptr(), &raw mut error) };
         common::checked(status, error).unwrap();
     };
     switch(false);

@@ -21,6 +21,8 @@ pub const HEADER_LINE: usize = 32 * 1024;
 
 /// Largest answer of an HTTP service that is read, in octets.
 pub const HTTP_BODY: usize = 1024 * 1024;
+/// Longest head of a proxy's answer to CONNECT, in octets.
+pub const PROXY_ANSWER: usize = 16 * 1024;
 /// Longest access or refresh token that is taken, in octets.
 pub const TOKEN: usize = 64 * 1024;
 /// How much of a service's own text is kept, in octets.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
-use rustls::ClientConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use super::{Connector, Event, Level, Options, UseError, courier, lock, refresher
 use crate::Error;
 use crate::base::{Clock, limits, signals};
 use crate::identity::cloud::Cloud;
-use crate::net::{HttpClient, tls};
+use crate::net::{HttpClient, Proxies, Road, tls};
 use crate::store::{SqliteStore, Store, System};
 
 /// Threads that run the work; the store's calls, name resolution and callbacks have others, which come and go.
@@ -32,6 +31,8 @@ const CALLBACK_THREADS: usize = 256;
 /// The shared part of connectors.
 pub struct Core {
     options: Options,
+    /// As they were when the connector opened: the environment may change.
+    proxies: Arc<Proxies>,
     /// Time inside the process.
     pub clock: Clock,
     /// Ends everything that belongs to no connector alone.
@@ -78,9 +79,9 @@ impl LiveSystem {
 /// The network as a system sees it.
 #[derive(Clone)]
 pub struct Network {
-    /// For all connections.
-    pub tls: Arc<ClientConfig>,
-    /// For the identity service.
+    /// How hosts are reached, and whom to trust.
+    pub road: Road,
+    /// For the identity service, by the same road.
     pub http: Arc<HttpClient>,
 }
 
@@ -149,6 +150,7 @@ impl Core {
             .build()
             .map_err(too_many)?;
         let core = Arc::new(Self {
+            proxies: Arc::new(Proxies::new(&options.proxy)),
             options,
             clock: Clock::default(),
             stop: CancellationToken::new(),
@@ -310,13 +312,18 @@ impl Core {
         if let Some(network) = live.network.get() {
             return Ok(network.clone());
         }
-        let (live, ca_file) = (Arc::clone(live), cloud.ca_file.clone());
-        let (roots, proxy) = (self.options.tls_roots, self.options.proxy.clone());
+        let live = Arc::clone(live);
+        let ca_files = [self.options.ca_file.clone(), cloud.ca_file.clone()];
+        let roots = self.options.tls_roots;
+        let (proxies, bind_address) = (Arc::clone(&self.proxies), self.options.bind_address);
+        let (family, timeouts) = (self.options.ip_family, self.options.timeouts);
         let made = self.handle.spawn_blocking(move || {
             let network = live.network.get_or_try_init(|| {
-                let tls = tls::configuration(roots, ca_file.as_deref())?;
-                let http = Arc::new(HttpClient::new(&tls, &proxy)?);
-                Ok::<_, crate::net::Error>(Network { tls, http })
+                let ca_files: Vec<_> = ca_files.iter().flatten().map(String::as_str).collect();
+                let tls = tls::configuration(roots, &ca_files)?;
+                let road = Road { proxies, bind_address, family, timeouts, tls };
+                let http = Arc::new(HttpClient::new(&road)?);
+                Ok::<_, crate::net::Error>(Network { road, http })
             });
             network.cloned()
         });

@@ -1,17 +1,21 @@
 //! The options of a connector. Schema: `docs/schema/connector-options.schema.json`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 use super::UseError;
+use crate::base::Timeouts;
+use crate::net::proxy;
+use crate::net::road::Family;
 use crate::net::tls::Roots;
 use crate::protocol::smtp::is_client_name;
 use crate::store::DataKey;
 
 /// The options.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Where everything durable is kept, shared by all processes that open it. Without it nothing is kept, and nothing
@@ -27,25 +31,19 @@ pub struct Options {
     pub run_refresh: bool,
     /// Which certificate authorities are trusted.
     pub tls_roots: Roots,
-    /// `system`, `none`, or the address of an HTTP proxy.
-    pub proxy: String,
+    /// A PEM file with authorities to trust beside, for all connections.
+    pub ca_file: Option<String>,
+    /// `system`, `none`, or the address of an HTTP proxy, for all connections.
+    pub proxy: proxy::Choice,
+    /// The address of this computer from which it connects.
+    #[serde(deserialize_with = "bind_address")]
+    pub bind_address: Option<IpAddr>,
+    /// The addresses of hosts that are used.
+    pub ip_family: Family,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
     /// The name that this server gives itself in EHLO: its DNS name. Without it, its address.
     pub client_name: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            data_directory: None,
-            share_with_group: false,
-            key: None,
-            run_sign_ins: false,
-            run_refresh: false,
-            tls_roots: Roots::default(),
-            proxy: "system".to_owned(),
-            client_name: None,
-        }
-    }
 }
 
 impl Options {
@@ -57,12 +55,17 @@ impl Options {
             reason,
         };
         let options: Self = parse("options_json", text)?;
-        let is_proxy = |text: &str| {
-            let proxy = oauth2::url::Url::parse(text).ok();
-            proxy.is_some_and(|proxy| matches!(proxy.scheme(), "http" | "https") && proxy.host_str().is_some())
-        };
-        if !matches!(options.proxy.as_str(), "system" | "none") && !is_proxy(&options.proxy) {
-            return Err(wrong("proxy", "must be \"system\", \"none\" or an http address".to_owned()));
+        if !options.proxy.is_usable() {
+            let reason = "must be \"system\", \"none\" or an address like http://user:password@proxy.example:3128, with \
+                          special characters of user and password percent-encoded";
+            return Err(wrong("proxy", reason.to_owned()));
+        }
+        if options.bind_address.is_some_and(|address| !options.ip_family.has(address)) {
+            return Err(wrong("bind_address", "must be an address of the \"ip_family\"".to_owned()));
+        }
+        if let Some((name, range)) = options.timeouts.fault() {
+            let reason = format!("must be {} to {} seconds", range.start(), range.end());
+            return Err(wrong(&format!("timeouts.{name}"), reason));
         }
         if options.data_directory.as_ref().is_some_and(|path| !path.is_absolute()) {
             return Err(wrong("data_directory", "must be an absolute path".to_owned()));
@@ -84,19 +87,34 @@ impl Options {
             share_with_group,
             key,
             tls_roots,
+            ca_file,
             proxy,
+            bind_address,
+            ip_family,
+            timeouts,
             client_name,
         } = self;
         [
             ("share_with_group", *share_with_group == other.share_with_group),
             ("key", *key == other.key),
             ("tls_roots", *tls_roots == other.tls_roots),
+            ("ca_file", *ca_file == other.ca_file),
             ("proxy", *proxy == other.proxy),
+            ("bind_address", *bind_address == other.bind_address),
+            ("ip_family", *ip_family == other.ip_family),
+            ("timeouts", *timeouts == other.timeouts),
             ("client_name", *client_name == other.client_name),
         ]
         .into_iter()
         .find_map(|(name, same)| (!same).then_some(name))
     }
+}
+
+/// An address, whose error names the option.
+fn bind_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let address = text.parse().map_err(|_| D::Error::custom("bind_address must be an IP address"))?;
+    Ok(Some(address))
 }
 
 /// Reads a JSON object that a host passes; an unknown member is refused and named. Not by way of a tree of JSON values,
@@ -121,6 +139,11 @@ mod tests {
         for proxy in ["ftp://x", "http://", "http://u:p@ho st"] {
             assert!(refused(&format!(r#"{{"proxy": "{proxy}"}}"#)).contains("proxy"), "{proxy}");
         }
+        assert!(refused(r#"{"bind_address": "eth0"}"#).contains("bind_address"));
+        assert!(refused(r#"{"bind_address": "::1", "ip_family": "ipv4"}"#).contains("bind_address"));
+        assert!(refused(r#"{"timeouts": {"tls_s": 0}}"#).contains("timeouts.tls_s: must be 1 to 300 seconds"));
+        assert!(refused(r#"{"timeouts": {"smtp_auth_s": -1}}"#).contains("smtp_auth_s"));
+        assert!(refused(r#"{"timeouts": {"tls": 1}}"#).contains("tls"));
         assert!(refused(r#"{"data_directory": "relative"}"#).contains("data_directory"));
         for name in ["a b", "netbios", "a..b", "-a.b", "10.0.0.5"] {
             assert!(refused(&format!(r#"{{"client_name": "{name}"}}"#)).contains("client_name"), "{name}");
@@ -143,5 +166,32 @@ mod tests {
             let told = format!("{error:?} {error} {}", error.report().message);
             assert!(told.contains("key") && !told.contains(wrong), "{told}");
         }
+    }
+    #[test]
+    fn a_proxys_password_is_in_no_print_and_in_no_error() {
+        let options = Options::from_json(r#"{"proxy": "http://scan:hunter2@proxy:3128"}"#).unwrap();
+        assert!(!format!("{options:?}").contains("hunter2"), "{options:?}");
+        for wrong in ["ftp://u:hunter2@proxy", "http://u:hunter2@pro xy", "hunter2"] {
+            let error = Options::from_json(&format!(r#"{{"proxy": "{wrong}"}}"#)).unwrap_err();
+            assert!(!format!("{error:?} {error} {}", error.report().message).contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn every_option_is_compared() {
+        let default = Options::default();
+        for (json, name) in [
+            (r#"{"ca_file": "/a.pem"}"#, "ca_file"),
+            (r#"{"proxy": "none"}"#, "proxy"),
+            (r#"{"bind_address": "127.0.0.2"}"#, "bind_address"),
+            (r#"{"ip_family": "ipv6"}"#, "ip_family"),
+            (r#"{"timeouts": {"http_s": 29}}"#, "timeouts"),
+        ] {
+            let options = Options::from_json(json).unwrap();
+            assert_eq!(options.difference(&default), Some(name));
+            assert_eq!(options.difference(&options), None);
+        }
+        let proxy = |password| Options::from_json(&format!(r#"{{"proxy": "http://u:{password}@p"}}"#)).unwrap();
+        assert_eq!(proxy("a").difference(&proxy("b")), Some("proxy"));
     }
 }

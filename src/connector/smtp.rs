@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::core::Network;
 use super::{Core, Level, Operation, UseError};
 use crate::Error;
-use crate::base::{Moment, limits};
+use crate::base::{Moment, Timeouts, limits};
 use crate::identity::cloud::{MailServer, TlsMode};
 use crate::mime::Composed;
-use crate::net::{self, Stream};
+use crate::net::{self, Road, Stream};
 use crate::protocol::smtp::{BodyKind, Delivery, Event, Refusal, Reply, Security, Session};
 
 /// How much of a body is given to the session at once.
@@ -103,8 +103,8 @@ impl From<OpenError> for Error {
     }
 }
 
-async fn connect(server: &MailServer, patience: &Patience) -> Result<Stream, Error> {
-    Ok(patience.wait(Stream::connect(&server.host, server.port)).await??)
+async fn connect(road: &Road, server: &MailServer, patience: &Patience) -> Result<Stream, Error> {
+    Ok(patience.wait(Stream::connect(road, &server.host, server.port)).await??)
 }
 
 /// A connection that is logged in.
@@ -112,6 +112,7 @@ pub struct Connection {
     stream: Stream,
     session: Session,
     host: String,
+    timeouts: Timeouts,
     opened: Moment,
     used: Moment,
 }
@@ -129,7 +130,7 @@ impl Connection {
             TlsMode::Starttls => Security::Starttls,
             TlsMode::Implicit => Security::Implicit,
         };
-        let stream = connect(server, patience).await?;
+        let stream = connect(&network.road, server, patience).await?;
         let address = stream.local_address().map(|address| match address.ip().to_canonical() {
             std::net::IpAddr::V4(ip) => format!("[{ip}]"),
             std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
@@ -137,14 +138,15 @@ impl Connection {
         let name = core.options().client_name.clone().or(address).unwrap_or_else(|| "[127.0.0.1]".to_owned());
         let now = core.clock.now();
         let session = Session::new(security, &name).map_err(Error::from)?;
-        let mut connection = Self { stream, session, host: server.host.clone(), opened: now, used: now };
+        let (host, timeouts) = (server.host.clone(), network.road.timeouts);
+        let mut connection = Self { stream, session, host, timeouts, opened: now, used: now };
         loop {
             match connection.step(patience).await? {
                 Event::TlsWanted => {
-                    let Self { stream, session, host, opened, used } = connection;
-                    let encrypted = patience.wait(stream.begin_tls(&host, &network.tls)).await;
+                    let Self { stream, session, host, timeouts, opened, used } = connection;
+                    let encrypted = patience.wait(stream.begin_tls(&network.road, &host)).await;
                     let stream = encrypted.map_err(Error::from)?.map_err(Error::from)?;
-                    connection = Self { stream, session, host, opened, used };
+                    connection = Self { stream, session, host, timeouts, opened, used };
                     connection.session.tls_established().map_err(Error::from)?;
                 }
                 Event::Ready(_) => {
@@ -246,7 +248,7 @@ impl Connection {
                 return Ok(event);
             }
             let mut buffer = [0; 4096];
-            let step = self.session.waiting_for().deadline();
+            let step = self.session.waiting_for().deadline(&self.timeouts);
             match patience.within(step, self.stream.read(&mut buffer)).await {
                 Ok(Ok(0)) => self.broken(std::io::ErrorKind::UnexpectedEof.into())?,
                 Ok(Ok(length)) => {
@@ -288,7 +290,7 @@ impl Connection {
         if output.is_empty() {
             return Ok(());
         }
-        let written = patience.within(Some(limits::SMTP_BODY_BLOCK), async {
+        let written = patience.within(Some(self.timeouts.smtp_body_block()), async {
             self.stream.write_all(&output).await?;
             self.stream.flush().await
         });

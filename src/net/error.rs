@@ -1,6 +1,13 @@
 //! What can go wrong on the network, with whom.
 
+use std::net::IpAddr;
+
+use super::road::Family;
 use crate::base::{Report, Status};
+
+/// What helps when something else than an HTTP proxy, or nothing, is where the proxy should be.
+const PROXY_ADDRESS: &str = "Check the proxy's address: the connector's option \"proxy\", or with \"system\" the variable \
+                             HTTPS_PROXY and the system's settings.";
 
 /// A failure of the network layer.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +63,81 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The proxy refused.
-    #[error("the proxy did not let {host} through: {reason}")]
-    Proxy {
+    /// The name has addresses, but none that may be used.
+    #[error("{host} has no address of the family that is set")]
+    NoAddress {
         /// The name.
         host: String,
-        /// What it said.
+        /// The family.
+        family: Family,
+    },
+    /// The address from which we are to connect is not this computer's.
+    #[error("connections cannot begin at {address}")]
+    Bind {
+        /// The setting.
+        address: IpAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The proxy itself cannot be reached.
+    #[error("the proxy {proxy} cannot be reached")]
+    ProxyUnreachable {
+        /// Its name and port.
+        proxy: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The proxy wants to know who we are.
+    #[error("the proxy {proxy} {}", if *.given { "does not take the login" } else { "lets nobody through without a login" })]
+    ProxyLogin {
+        /// Its name and port.
+        proxy: String,
+        /// Whether it was told.
+        given: bool,
+        /// The HTTP status.
+        status: u16,
+        /// The ways of authentication that it knows; may be empty.
+        offered: Vec<String>,
+    },
+    /// The proxy did not open a way to the host.
+    #[error("the proxy {proxy} does not let us reach {host}:{port} (HTTP {status})")]
+    ProxyRefused {
+        /// Its name and port.
+        proxy: String,
+        /// The host behind it.
+        host: String,
+        /// The port behind it.
+        port: u16,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The proxy was asked for the host and said nothing: mostly the host does not answer it.
+    #[error("the proxy {proxy} did not reach {host}:{port} in time")]
+    ProxyDeadline {
+        /// Its name and port.
+        proxy: String,
+        /// The host behind it.
+        host: String,
+        /// The port behind it.
+        port: u16,
+    },
+    /// What answers is no HTTP proxy, or it broke off.
+    #[error("the proxy {proxy} gave no usable answer: {reason}")]
+    ProxyAnswer {
+        /// Its name and port.
+        proxy: String,
+        /// What is wrong with it.
         reason: String,
+    },
+    /// A proxy of a kind that we do not know.
+    #[error("the proxy {proxy} is of the kind {scheme}")]
+    ProxyKind {
+        /// Its name.
+        proxy: String,
+        /// The scheme of its address.
+        scheme: String,
     },
     /// The answer is longer than any sensible one.
     #[error("the answer of {host} is too long")]
@@ -129,10 +204,90 @@ impl Error {
                         .remedy("Try again; if it happens often, look for a firewall or proxy that cuts connections.")
                 }
             }
-            Self::Proxy { host, reason } => {
-                Report::new(Status::Proxy, format!("The proxy did not let the connection to {host} through: {reason}."))
-                    .remedy(format!("Allow {host} in the proxy, give the proxy's user and password, or go around it."))
+            Self::NoAddress { host, family } => {
+                let family = match family {
+                    Family::Any => "usable",
+                    Family::Ipv4 => "IPv4",
+                    Family::Ipv6 => "IPv6",
+                };
+                Report::new(Status::NameResolution, format!("{host} has no {family} address.")).remedy(
+                    "Set the connector's option \"ip_family\" to \"any\", and \"bind_address\", if it is set, to an \
+                     address of the other family.",
+                )
             }
+            Self::Bind { address, source } => {
+                Report::new(Status::Network, format!("Connections cannot begin at the address {address}: {source}."))
+                    .remedy("Set the connector's option \"bind_address\" to an address of this computer, or remove it.")
+            }
+            Self::ProxyUnreachable { proxy, source } => {
+                let inner = source.report();
+                let told =
+                    Report::new(Status::Proxy, format!("The proxy {proxy} cannot be reached: {}", inner.message))
+                        .remedy(format!("{PROXY_ADDRESS} {}", inner.remedy.as_deref().unwrap_or_default()).trim_end());
+                if inner.transient { told.transient() } else { told }
+            }
+            Self::ProxyLogin { proxy, given, status, offered } => {
+                let message = if *given {
+                    format!(
+                        "The proxy {proxy} does not accept the user name and password that it was given (HTTP {status})."
+                    )
+                } else {
+                    format!("The proxy {proxy} wants a user name and a password (HTTP {status}).")
+                };
+                let knows_basic = offered.is_empty() || offered.iter().any(|way| way.eq_ignore_ascii_case("Basic"));
+                let remedy = if knows_basic {
+                    "Set them in the connector's option \"proxy\" as http://user:password@host:port, with special \
+                     characters percent-encoded; with \"system\" they are those of the variable HTTPS_PROXY. Or let the \
+                     proxy admit this computer without."
+                        .to_owned()
+                } else {
+                    format!(
+                        "It knows {} only, and this library Basic only: ask the network administrator to let this \
+                         computer through without authentication or with Basic, or set the connector's option \"proxy\" \
+                         to another proxy.",
+                        offered.join(", ")
+                    )
+                };
+                Report::new(Status::Proxy, message).remedy(remedy)
+            }
+            Self::ProxyRefused { proxy, host, port, status } => {
+                let told = Report::new(
+                    Status::Proxy,
+                    format!("The proxy {proxy} does not let us reach {host}:{port} (HTTP {status})."),
+                );
+                if *status >= 500 {
+                    told.transient().remedy(format!(
+                        "Ask the network administrator whether the proxy can reach {host} on port {port}, and may \
+                         (CONNECT).",
+                    ))
+                } else {
+                    told.remedy(format!(
+                        "Ask the network administrator to allow CONNECT to port {port} of {host} in the proxy, or to let \
+                         this computer go directly (the connector's option \"proxy\": \"none\", or NO_PROXY).",
+                    ))
+                }
+            }
+            Self::ProxyDeadline { proxy, host, port } => Report::new(
+                Status::Proxy,
+                format!("The proxy {proxy} did not reach {host}:{port} in time."),
+            )
+            .transient()
+            .remedy(format!(
+                "Ask the network administrator whether the proxy can reach {host} on port {port}; or give it more \
+                         time by the connector's option \"timeouts\" (\"connect_s\").",
+            )),
+            Self::ProxyAnswer { proxy, reason } => {
+                Report::new(Status::Proxy, format!("The proxy {proxy} gave no usable answer: {reason}."))
+                    .transient()
+                    .remedy(PROXY_ADDRESS)
+            }
+            Self::ProxyKind { proxy, scheme } => Report::new(
+                Status::Proxy,
+                format!(
+                    "The proxy {proxy} that this system names is of the kind \"{scheme}\", which is not supported."
+                ),
+            )
+            .remedy("Set the connector's option \"proxy\" to an HTTP proxy (http://host:port) or to \"none\"."),
             Self::TooLong { host } => {
                 Report::new(Status::Protocol, format!("The answer of {host} is longer than any sensible one."))
                     .remedy("Check that no proxy or firewall answers in its place.")

@@ -1,4 +1,4 @@
-//! HTTP for the identity service: one POST at a time, no redirects, bounded answers, the system's proxy.
+//! HTTP for the identity service: one POST at a time, no redirects, bounded answers, by the same road as mail.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -6,20 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Proxy, Response};
-use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use super::{Error, stream, tls};
+use super::road::Family;
+use super::{Error, Road, Stream, tls};
 use crate::base::limits;
 
 /// The longest `Retry-After` that is believed.
 const RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// A client for one TLS configuration.
+/// A client that goes one road.
 pub struct HttpClient {
     client: Client,
-    /// Host and port of the proxy that the settings name.
-    proxy: Option<String>,
+    road: Road,
 }
 
 /// An answer, read to its end.
@@ -44,40 +43,34 @@ pub struct Failure {
 }
 
 impl HttpClient {
-    /// `proxy`: `"system"`, `"none"`, or the proxy's address.
-    pub fn new(tls: &ClientConfig, proxy: &str) -> Result<Self, Error> {
-        let builder = Client::builder()
-            .tls_backend_preconfigured(tls.clone())
+    /// A client that goes the road.
+    pub fn new(road: &Road) -> Result<Self, Error> {
+        let proxies = Arc::clone(&road.proxies);
+        let proxy = Proxy::custom(move |url| {
+            let to = Host::of(url);
+            proxies.toward(&to.name, to.port).ok().flatten()?.url()
+        });
+        let client = Client::builder()
+            .tls_backend_preconfigured((*road.tls).clone())
             .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(Resolver))
-            .timeout(limits::HTTP_EXCHANGE)
-            .connect_timeout(limits::CONNECT)
+            .dns_resolver(Arc::new(Resolver(road.clone())))
+            .proxy(proxy)
+            .local_address(road.bind_address)
+            .timeout(road.timeouts.http())
+            .connect_timeout(road.timeouts.connect())
             // No connection is kept: one that the server closes at that moment would lose the answer to a poll.
             .pool_max_idle_per_host(0)
             .https_only(true)
-            .user_agent(concat!("myq-exchange-online/", env!("CARGO_PKG_VERSION")));
-        let builder = match proxy {
-            "system" => builder,
-            "none" => builder.no_proxy(),
-            address => {
-                // Without the address in the words: it may hold the proxy's password.
-                let proxy = Proxy::all(address).map_err(|_| Error::Proxy {
-                    host: "the sign-in service".to_owned(),
-                    reason: "the setting \"proxy\" is not an address".to_owned(),
-                })?;
-                builder.proxy(proxy)
-            }
-        };
-        let client = builder.build().map_err(|error| Error::Roots { reason: deepest(&error) })?;
-        let proxy = reqwest::Url::parse(proxy)
-            .ok()
-            .and_then(|proxy| Some(format!("{}:{}", proxy.host_str()?, proxy.port_or_known_default()?)));
-        Ok(Self { client, proxy })
+            .user_agent(concat!("myq-exchange-online/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::Roots { reason: deepest(&error) })?;
+        Ok(Self { client, road: road.clone() })
     }
 
     /// Posts a form and reads the whole answer.
     pub async fn post(&self, url: &str, form: &[u8], correlation_id: &str) -> Result<Answer, Failure> {
-        let host = host_of(url);
+        let host = reqwest::Url::parse(url).map(|url| Host::of(&url)).unwrap_or_default();
+        self.road.check(&host.name, host.port).map_err(|error| Failure { error, sent: false })?;
         let posted = self
             .client
             .post(url)
@@ -86,15 +79,12 @@ impl HttpClient {
             .header("client-request-id", correlation_id)
             .body(form.to_vec())
             .send();
-        let response = posted.await.map_err(|error| {
-            let told = match (&self.proxy, told(&host, &error)) {
-                (Some(proxy), Error::Connect { host, source, .. }) => {
-                    Error::Proxy { host, reason: format!("no connection to the proxy {proxy}: {source}") }
-                }
-                (_, told) => told,
-            };
-            Failure { sent: !error.is_connect(), error: told }
-        })?;
+        let response = match posted.await {
+            Ok(response) => response,
+            Err(error) => {
+                return Err(Failure { sent: !error.is_connect(), error: self.told(&host, &error).await });
+            }
+        };
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let date = header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
@@ -105,6 +95,23 @@ impl HttpClient {
         let date_unix_s = date.and_then(|since| i64::try_from(since.as_secs()).ok());
         let body = read(response, &host).await.map_err(|error| Failure { error, sent: true })?;
         Ok(Answer { status, body, retry_after, date_unix_s })
+    }
+
+    /// Why no answer came. What a proxy said to CONNECT is lost in reqwest, so it is asked once more in our own words.
+    async fn told(&self, host: &Host, error: &reqwest::Error) -> Error {
+        if error.is_connect()
+            && let Ok(Some(proxy)) = self.road.proxies.toward(&host.name, host.port)
+        {
+            if error.is_timeout() {
+                return Error::ProxyDeadline { proxy: proxy.to_string(), host: host.name.clone(), port: host.port };
+            }
+            let again =
+                tokio::time::timeout(self.road.timeouts.http(), Stream::connect(&self.road, &host.name, host.port));
+            if let Ok(Err(theirs)) = again.await {
+                return theirs;
+            }
+        }
+        told(host, error)
     }
 }
 
@@ -119,17 +126,20 @@ async fn read(mut response: Response, host: &Host) -> Result<Zeroizing<Vec<u8>>,
     Ok(body)
 }
 
-/// Whom we talk to, for the words of an error.
+/// Whom we talk to.
+#[derive(Default)]
 struct Host {
     name: String,
     port: u16,
 }
 
-fn host_of(url: &str) -> Host {
-    let url = reqwest::Url::parse(url).ok();
-    Host {
-        name: url.as_ref().and_then(|url| url.host_str()).unwrap_or_default().to_owned(),
-        port: url.as_ref().and_then(reqwest::Url::port_or_known_default).unwrap_or_default(),
+impl Host {
+    fn of(url: &reqwest::Url) -> Self {
+        let name = url.host_str().unwrap_or_default();
+        Self {
+            name: name.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: url.port_or_known_default().unwrap_or_default(),
+        }
     }
 }
 
@@ -145,9 +155,16 @@ fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 /// Our own words for an error of reqwest: what is in its chain tells more than its kind.
 fn told(host: &Host, error: &reqwest::Error) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    let mut system = None;
     while let Some(inner) = cause {
         if let Some(ours) = inner.downcast_ref::<Unresolved>() {
-            return Error::NameResolution { host: ours.0.clone() };
+            return match ours {
+                Unresolved { host, family: None } => Error::NameResolution { host: host.clone() },
+                Unresolved { host, family: Some(family) } => Error::NoAddress { host: host.clone(), family: *family },
+            };
+        }
+        if let Some(code) = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            system = Some(code);
         }
         if let Some(error) = inner.downcast_ref::<rustls::Error>() {
             return tls::handshake_error(&host.name, error);
@@ -155,15 +172,14 @@ fn told(host: &Host, error: &reqwest::Error) -> Error {
         cause = beneath(inner);
     }
     let (host, port) = (host.name.clone(), host.port);
-    let text = deepest(error);
+    let source = system.map_or_else(|| std::io::Error::other(deepest(error)), std::io::Error::from_raw_os_error);
     if error.is_timeout() {
-        Error::Deadline { host, step: "talking to the sign-in service" }
-    } else if text.contains("tunnel") || text.contains("proxy") {
-        Error::Proxy { host, reason: text }
+        let step = if error.is_connect() { "connecting" } else { "talking to the sign-in service" };
+        Error::Deadline { host, step }
     } else if error.is_connect() {
-        Error::Connect { host, port, source: std::io::Error::other(text) }
+        Error::Connect { host, port, source }
     } else {
-        Error::Broken { host, source: std::io::Error::other(text) }
+        Error::Broken { host, source }
     }
 }
 
@@ -185,19 +201,27 @@ fn deepest(error: &reqwest::Error) -> String {
 }
 
 /// Resolves names as mail connections do, with the same deadline.
-struct Resolver;
+struct Resolver(Road);
 
-/// A name without an address, so that it can be told from other faults of a connection.
+/// A name without an address that can be used, so that it can be told from other faults of a connection.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} cannot be resolved")]
-struct Unresolved(String);
+#[error("{host} cannot be resolved")]
+struct Unresolved {
+    host: String,
+    family: Option<Family>,
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let road = self.0.clone();
         Box::pin(async move {
-            match stream::resolve(name.as_str(), 0).await {
+            match road.resolve(name.as_str(), 0).await {
                 Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
-                Err(_) => Err(Box::new(Unresolved(name.as_str().to_owned())) as Box<dyn StdError + Send + Sync>),
+                Err(error) => {
+                    let family = if let Error::NoAddress { family, .. } = error { Some(family) } else { None };
+                    let unresolved = Unresolved { host: name.as_str().to_owned(), family };
+                    Err(Box::new(unresolved) as Box<dyn StdError + Send + Sync>)
+                }
             }
         })
     }

@@ -2,9 +2,14 @@
 
 pub mod error;
 pub mod http;
+pub mod proxy;
+pub mod road;
 pub mod stream;
 pub mod tls;
+mod tunnel;
 
 pub use error::Error;
 pub use http::HttpClient;
+pub use proxy::{Proxies, Proxy};
+pub use road::Road;
 pub use stream::Stream;

@@ -16,10 +16,10 @@ use super::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Roots {
-    /// The system's authorities, a company's own among them, and those of the cloud's `ca_file`.
+    /// The system's authorities, a company's own among them, and those of the `ca_file`s.
     #[default]
     Platform,
-    /// Those of the cloud's `ca_file` only.
+    /// Those of the `ca_file`s only.
     File,
 }
 
@@ -27,8 +27,11 @@ pub enum Roots {
 const PEM: u64 = 16 * 1024 * 1024;
 
 /// Builds a client configuration: TLS 1.2 and 1.3, no client certificates, no key log.
-pub fn configuration(roots: Roots, ca_file: Option<&str>) -> Result<Arc<ClientConfig>, Error> {
-    let extra = ca_file.map(read_pem).transpose()?.unwrap_or_default();
+pub fn configuration(roots: Roots, ca_files: &[&str]) -> Result<Arc<ClientConfig>, Error> {
+    let mut extra = Vec::new();
+    for path in ca_files {
+        extra.extend(read_pem(path)?);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error: rustls::Error| Error::Roots { reason: error.to_string() };
     let builder = builder(&provider).map_err(unusable)?;
@@ -90,11 +93,11 @@ mod tests {
 
     #[test]
     fn a_ca_file_without_certificates_says_so() {
-        let missing = configuration(Roots::File, Some("/nonexistent/ca.pem")).unwrap_err();
+        let missing = configuration(Roots::File, &["/nonexistent/ca.pem"]).unwrap_err();
         assert!(matches!(missing, Error::CaFile { .. }), "{missing}");
-        let device = configuration(Roots::Platform, Some("/dev/zero")).unwrap_err();
+        let device = configuration(Roots::Platform, &["/dev/zero"]).unwrap_err();
         assert!(device.to_string().contains("regular file"), "{device}");
-        let empty = configuration(Roots::File, Some(concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE"))).unwrap_err();
+        let empty = configuration(Roots::File, &[concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE")]).unwrap_err();
         assert!(empty.to_string().contains("no certificate"), "{empty}");
     }
 }

@@ -101,6 +101,13 @@ impl Host {
         Self { connector, system }
     }
 
+    /// With a connector that is opened with these options.
+    pub fn opened(simulator: &Simulator, options: &Json, settings: &str) -> Self {
+        let connector = open(&options.to_string()).unwrap();
+        let system = add(connector, simulator.client_id(), simulator.tenant_id(), settings).unwrap();
+        Self { connector, system }
+    }
+
     /// A connector that is connected.
     pub fn connected(simulator: &Simulator) -> Self {
         let host = Self::new(simulator);

@@ -18,7 +18,7 @@ use super::dot::DotStuffer;
 use super::refusal::Refusals;
 use super::reply::{Class, ReplyReader};
 use super::{Capabilities, Error, Refusal, Reply, Stage};
-use crate::base::limits;
+use crate::base::{Timeouts, limits};
 use crate::protocol::sasl;
 
 /// How the connection becomes private. There is no third way.
@@ -98,14 +98,14 @@ pub enum Wait {
 impl Wait {
     /// How long that may take.
     #[must_use]
-    pub fn deadline(self) -> Option<Duration> {
+    pub fn deadline(self, timeouts: &Timeouts) -> Option<Duration> {
         match self {
             Wait::Nothing => None,
-            Wait::Tls => Some(limits::TLS_HANDSHAKE),
-            Wait::Greeting | Wait::Command => Some(limits::SMTP_COMMAND),
-            Wait::Auth => Some(limits::SMTP_AUTH),
-            Wait::Body => Some(limits::SMTP_BODY_BLOCK),
-            Wait::FinalDot => Some(limits::SMTP_FINAL_DOT),
+            Wait::Tls => Some(timeouts.tls()),
+            Wait::Greeting | Wait::Command => Some(timeouts.smtp_command()),
+            Wait::Auth => Some(timeouts.smtp_auth()),
+            Wait::Body => Some(timeouts.smtp_body_block()),
+            Wait::FinalDot => Some(timeouts.smtp_final_dot()),
         }
     }
 }

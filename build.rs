@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// The order of the header: what a reader meets first comes first.
-const NOUNS: [&str; 15] = [
+const NOUNS: [&str; 16] = [
     "status",
     "library",
     "string",
@@ -17,6 +17,7 @@ const NOUNS: [&str; 15] = [
     "token",
     "mail",
     "send",
+    "check",
     "operation",
     "value",
     "error",

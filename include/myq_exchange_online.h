@@ -1187,6 +1187,40 @@ mxo_status mxo_send_start(mxo_connector *connector,
                           mxo_error **error);
 
 /**
+ * Walks the whole road of a system and tells of each step whether it works: name resolution, connection and
+ * certificate of the sign-in service, its answer, tenant and application, public client flows, the access token (it is
+ * refreshed), the permissions, the account; name, connection, encryption and login of the SMTP server. Any thread; does
+ * not block. Since ABI 0.1.
+ *
+ * The operation's result, and what its changes tell after each step: "/verdict" ("ok" or "failed"), "/cause" (the
+ * first fault as error JSON with "/cause/step", or null), "/steps" (each with "step", "title", "state": "ok", "failed"
+ * or "skipped", "duration_ms", "detail" in plain words, "facts", "status", "name", "error" with its remedy), "/text"
+ * (all of it as a checklist to print). A fault that is found is a result: the operation ends MXO_OK. Three minutes at
+ * most.
+ *
+ * @param connector       An open connector.
+ * @param system_id       The system.
+ * @param options_json    A JSON object (docs/schema/check-options.schema.json): "network_only" (true: asks for no code
+ *                        and no token, and logs in nowhere). May be NULL: the whole road.
+ * @param on_change       Is told after each step. May be NULL.
+ * @param user_data       Passed to `on_change` as it is. May be NULL.
+ * @param drop_user_data  Releases `user_data`, exactly once, also when this call fails. May be NULL.
+ * @param operation       Receives the operation; free it with mxo_operation_free.
+ * @param error           Receives the error, if any. May be NULL.
+ * @return MXO_OK: it has started; MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED. The operation
+ *         itself ends MXO_OK whatever it finds, or with MXO_E_NOT_FOUND, MXO_E_CANCELED, MXO_E_CLOSED, the failures of
+ *         the store (5xx).
+ */
+mxo_status mxo_check_start(mxo_connector *connector,
+                           const char *system_id,
+                           const char *options_json,
+                           mxo_operation_fn on_change,
+                           void *user_data,
+                           mxo_drop_fn drop_user_data,
+                           mxo_operation **operation,
+                           mxo_error **error);
+
+/**
  * The number of an operation, as its completion event carries it: 1 to 2^53 - 1; 0 when `operation` is none. Any
  * thread; does not block.
  *

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use myq_exchange_online::connector::check::CheckOptions;
 use myq_exchange_online::connector::events::Filter;
 use myq_exchange_online::connector::options::parse;
 use myq_exchange_online::connector::sign_in::SignInOptions;
@@ -31,10 +32,11 @@ const OPTIONS: &str = "connector-options.schema.json";
 const SETTINGS: &str = "system-settings.schema.json";
 const PATCH: &str = "system-patch.schema.json";
 const FILTER: &str = "events-filter.schema.json";
+const CHECK: &str = "check-options.schema.json";
 const SIGN_IN: &str = "sign-in-options.schema.json";
 
 /// Each object that a schema describes, with the type that reads it.
-const OBJECTS: [(&str, &str, Accept); 8] = [
+const OBJECTS: [(&str, &str, Accept); 9] = [
     (OPTIONS, "", |json| told(&Options::from_json(&json.to_string()))),
     (SETTINGS, "", |json| told(&Settings::from_json(json).map_err(|fault| fault.reason))),
     (SETTINGS, "/$defs/cloud", |json| {
@@ -49,6 +51,7 @@ const OBJECTS: [(&str, &str, Accept); 8] = [
     (PATCH, "", patched),
     (PATCH, "/$defs/settings", |json| patched(&json!({ "settings": json }))),
     (FILTER, "", |json| told(&parse::<Filter>("filter_json", &json.to_string()))),
+    (CHECK, "", |json| told(&parse::<CheckOptions>("options_json", &json.to_string()))),
     (SIGN_IN, "", |json| told(&parse::<SignInOptions>("options_json", &json.to_string()))),
 ];
 

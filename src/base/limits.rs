@@ -80,6 +80,9 @@ pub const SMTP_IDLE: Duration = Duration::from_secs(120);
 /// How long an SMTP connection may live at all.
 pub const SMTP_LIFE: Duration = Duration::from_secs(900);
 
+/// One diagnosis, over all its steps.
+pub const CHECK: Duration = Duration::from_secs(180);
+
 /// How long a sign-in code may live whatever the service says.
 pub const DEVICE_CODE_LIFE: Duration = Duration::from_secs(3_600);
 /// Longest pause between two polls of a device code, when the service asks for more.

@@ -1,6 +1,7 @@
 //! What a host can do, in safe Rust: systems, sign-in, tokens, sending, events. The only async code, with
 //! [`crate::net`].
 
+pub mod check;
 pub mod core;
 pub mod courier;
 pub mod descriptor;

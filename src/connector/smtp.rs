@@ -229,6 +229,12 @@ impl Connection {
         Ok(Delivered { recipients, outcome })
     }
 
+    /// Who issued the server's certificate.
+    #[must_use]
+    pub fn issuer(&self) -> Option<String> {
+        self.stream.issuer()
+    }
+
     /// Says goodbye; whether the server answers does not matter.
     pub async fn quit(mut self) {
         self.session.quit();

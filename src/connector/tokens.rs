@@ -252,7 +252,7 @@ impl Core {
             obtained_at_unix_ms: now,
             refreshed: true,
             pause: None,
-            connected: grant.connected,
+            connected: Connected { scopes: tokens.scopes.clone(), ..grant.connected },
         }
     }
 

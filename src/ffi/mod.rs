@@ -6,6 +6,7 @@
 #![expect(non_camel_case_types, reason = "types are called as the header calls them")]
 
 pub mod callback;
+pub mod check;
 pub mod connector;
 pub mod device_code;
 pub mod error;

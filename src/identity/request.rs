@@ -74,6 +74,12 @@ impl App {
         self.mail_scopes().into_iter().chain(rest).map(Scope::new)
     }
 
+    /// Where tokens are asked for.
+    #[must_use]
+    pub fn token_endpoint(&self) -> String {
+        self.endpoint(&self.cloud.token_endpoint)
+    }
+
     fn endpoint(&self, template: &str) -> String {
         template.replace(TENANT, &self.tenant_id)
     }

@@ -45,6 +45,8 @@ pub enum Error {
         host: String,
         /// What rustls says.
         reason: String,
+        /// Who issued it.
+        issuer: Option<String>,
     },
     /// The handshake failed otherwise.
     #[error("no TLS with {host}: {reason}")]
@@ -181,8 +183,10 @@ impl Error {
                     .transient()
                     .remedy(format!("Check the network and whether a firewall silently drops connections to {host}."))
             }
-            Self::Certificate { host, reason } => {
-                Report::new(Status::Certificate, format!("The certificate of {host} is not trusted: {reason}.")).remedy(
+            Self::Certificate { host, reason, issuer } => {
+                let issued = issuer.as_ref().map(|issuer| format!(" It was issued by {issuer}.")).unwrap_or_default();
+                let message = format!("The certificate of {host} is not trusted: {reason}.{issued}");
+                Report::new(Status::Certificate, message).remedy(
                     "If a firewall or proxy inspects TLS here, exempt this host from inspection, or add the company's \
                  certificate authority to the system's trusted roots or as \"ca_file\". If the certificate is said \
                  to be expired or not yet valid, check this computer's clock.",

@@ -1,5 +1,6 @@
 //! The network: TLS roots, proxies, deadlines, and one way to open a stream. Everything here has a hard deadline.
 
+pub mod certificate;
 pub mod error;
 pub mod http;
 pub mod proxy;

@@ -66,7 +66,7 @@ impl Road {
     }
 
     /// The addresses of a name, never cached: Microsoft's differ by place and change often.
-    pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let unresolved = || Error::NameResolution { host: host.to_owned() };
         let found = match timeout(self.timeouts.resolve(), tokio::net::lookup_host((host, port))).await {
             Ok(Ok(found)) => found,

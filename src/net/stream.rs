@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use super::{Error, Road, tls, tunnel};
+use super::{Error, Road, certificate, tls, tunnel};
 use crate::base::limits;
 
 /// What a host is reached by: TCP, or TLS with a proxy.
@@ -43,6 +43,13 @@ impl Stream {
             Self::Plain(transport) => Ok(Self::Tls(Box::new(handshake(road, host, transport).await?))),
             Self::Tls(_) => Err(Error::Tls { host: host.to_owned(), reason: "it has begun already".to_owned() }),
         }
+    }
+
+    /// Who issued the certificate of the other side, once TLS has begun.
+    #[must_use]
+    pub fn issuer(&self) -> Option<String> {
+        let Self::Tls(stream) = self else { return None };
+        certificate::issuer(stream.get_ref().1.peer_certificates()?.first()?)
     }
 
     /// This computer's address on the connection.

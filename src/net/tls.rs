@@ -3,14 +3,17 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
+use rustls::{CertificateError, ClientConfig, OtherError};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::certificate::{Naming, Refused};
 
 /// Whom to trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,19 +38,18 @@ pub fn configuration(roots: Roots, ca_files: &[&str]) -> Result<Arc<ClientConfig
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error: rustls::Error| Error::Roots { reason: error.to_string() };
     let builder = builder(&provider).map_err(unusable)?;
-    let config = match roots {
-        Roots::Platform => {
-            let verifier = Verifier::new_with_extra_roots(extra, provider).map_err(unusable)?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
+    let verifier: Arc<dyn ServerCertVerifier> = match roots {
+        Roots::Platform => Arc::new(Verifier::new_with_extra_roots(extra, provider).map_err(unusable)?),
         Roots::File => {
             let mut store = rustls::RootCertStore::empty();
             for certificate in extra {
                 store.add(certificate).map_err(unusable)?;
             }
-            builder.with_root_certificates(store)
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
+            verifier.map_err(|error| Error::Roots { reason: error.to_string() })?
         }
     };
+    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Naming(verifier)));
     Ok(Arc::new(config.with_no_client_auth()))
 }
 
@@ -82,7 +84,13 @@ fn read_pem(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 pub(super) fn handshake_error(host: &str, error: &rustls::Error) -> Error {
     let host = host.to_owned();
     match error {
-        rustls::Error::InvalidCertificate(reason) => Error::Certificate { host, reason: reason.to_string() },
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(refused))) => {
+            let issuer = refused.downcast_ref::<Refused>().and_then(|refused| refused.issuer.clone());
+            Error::Certificate { host, reason: refused.to_string(), issuer }
+        }
+        rustls::Error::InvalidCertificate(reason) => {
+            Error::Certificate { host, reason: reason.to_string(), issuer: None }
+        }
         other => Error::Tls { host, reason: other.to_string() },
     }
 }

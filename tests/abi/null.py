@@ -41,6 +41,7 @@ TEXTS = {"title": "Office", "subject": "Scan", "text": "Hello", "html": "<p>Hell
          "filter_json": "{}", "patch_json": '{"title": "Other"}',
          "mxo_explain.text": "AADSTS50034: no such user", "mxo_mail_add_header.name": "X-Test",
          "mxo_connector_open.options_json": '{"proxy": "none"}', "new_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+         "mxo_check_start.options_json": '{"network_only": true}',
          "mxo_sign_in_start.options_json": '{"if_pending": "join"}'}
 BAD_NUMBERS = {"level": [-1, 5, -2**31, 2**31 - 1], "kind": [-1, 4, -2**31, 2**31 - 1]}
 # Texts from which a header or a command is built.

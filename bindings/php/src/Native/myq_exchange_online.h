@@ -351,6 +351,15 @@ mxo_status mxo_send_start(mxo_connector *connector,
                           mxo_operation **operation,
                           mxo_error **error);
 
+mxo_status mxo_check_start(mxo_connector *connector,
+                           const char *system_id,
+                           const char *options_json,
+                           mxo_operation_fn on_change,
+                           void *user_data,
+                           mxo_drop_fn drop_user_data,
+                           mxo_operation **operation,
+                           mxo_error **error);
+
 int64_t mxo_operation_id(const mxo_operation *operation);
 
 mxo_status mxo_operation_wait(mxo_operation *operation, uint32_t timeout_ms, mxo_value **result, mxo_error **error);

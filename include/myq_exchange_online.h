@@ -589,8 +589,13 @@ void mxo_string_free(char *text);
  *                      "run_sign_ins" (true: this connector sees the sign-ins of all processes through to their ends,
  *                      also those of processes that are gone), "run_refresh" (true: it refreshes the tokens of all
  *                      systems ahead of their expiry; weekly every connector does), "tls_roots"
- *                      ("platform" or "file"), "proxy" ("system", "none" or an address), "client_name" (the DNS name
- *                      that this server gives itself in EHLO). An unknown option is MXO_E_ARGUMENT and named.
+ *                      ("platform" or "file"), "ca_file" (a PEM file with authorities to trust beside), "proxy"
+ *                      ("system", "none" or http://user:password@host:port; for sign-in and mail), "bind_address" (the
+ *                      IP address from which connections begin), "ip_family" ("any", "ipv4" or "ipv6"), "timeouts" (an
+ *                      object of seconds: "resolve_s", "connect_s", "tls_s", "http_s", "smtp_command_s", "smtp_auth_s",
+ *                      "smtp_body_block_s", "smtp_final_dot_s"), "client_name" (the DNS name that this server gives
+ *                      itself in EHLO). An unknown option is MXO_E_ARGUMENT and named. With "system" the environment's
+ *                      proxy is read now, and not again.
  * @param connector     Receives the connector; close it with mxo_connector_close.
  * @param error         Receives the error, if any. May be NULL.
  * @return MXO_OK, MXO_E_ARGUMENT, MXO_E_LIMIT, MXO_E_FORKED; of the store: MXO_E_STORE_ACCESS: others can use the

@@ -38,6 +38,7 @@ const SIGN_IN: &str = "sign-in-options.schema.json";
 /// Each object that a schema describes, with the type that reads it.
 const OBJECTS: [(&str, &str, Accept); 9] = [
     (OPTIONS, "", |json| told(&Options::from_json(&json.to_string()))),
+    (OPTIONS, "/$defs/timeouts", |json| told(&Options::from_json(&json!({ "timeouts": json }).to_string()))),
     (SETTINGS, "", |json| told(&Settings::from_json(json).map_err(|fault| fault.reason))),
     (SETTINGS, "/$defs/cloud", |json| {
         let cloud: Cloud = serde_json::from_value(json.clone()).map_err(|error| error.to_string())?;
@@ -259,6 +260,8 @@ fn the_choices_are_those_of_the_library() {
     let described = |file, path| names(schemas.at(file, path));
     let roots = Options::from_json(r#"{"tls_roots": "no such choice"}"#).unwrap_err().to_string();
     assert_eq!(described(OPTIONS, "/properties/tls_roots/enum"), expected(&roots));
+    let families = Options::from_json(r#"{"ip_family": "no such choice"}"#).unwrap_err().to_string();
+    assert_eq!(described(OPTIONS, "/properties/ip_family/enum"), expected(&families));
     assert_eq!(
         described(SETTINGS, "/properties/serves/items/enum"),
         choices::<Settings>(json!({"serves": ["no such choice"]}))

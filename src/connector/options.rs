@@ -1,9 +1,12 @@
 //! The options of a connector. Schema: `docs/schema/connector-options.schema.json`.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::UseError;
@@ -41,6 +44,7 @@ pub struct Options {
     /// The addresses of hosts that are used.
     pub ip_family: Family,
     /// How long each step may take.
+    #[serde(deserialize_with = "object")]
     pub timeouts: Timeouts,
     /// The name that this server gives itself in EHLO: its DNS name. Without it, its address.
     pub client_name: Option<String>,
@@ -115,6 +119,25 @@ fn bind_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpA
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     let address = text.parse().map_err(|_| D::Error::custom("bind_address must be an IP address"))?;
     Ok(Some(address))
+}
+
+/// A struct from a JSON object. serde would take an array of its values too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
 }
 
 /// Reads a JSON object that a host passes; an unknown member is refused and named. Not by way of a tree of JSON values,

@@ -133,9 +133,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A proxy of a kind that we do not know.
-    #[error("the proxy {proxy} is of the kind {scheme}")]
-    ProxyKind {
+    /// A proxy of a kind that we do not know, or without a proper name.
+    #[error("the proxy {scheme}://{proxy} cannot be used")]
+    ProxyUnusable {
         /// Its name.
         proxy: String,
         /// The scheme of its address.
@@ -285,11 +285,9 @@ impl Error {
                     .transient()
                     .remedy(PROXY_ADDRESS)
             }
-            Self::ProxyKind { proxy, scheme } => Report::new(
+            Self::ProxyUnusable { proxy, scheme } => Report::new(
                 Status::Proxy,
-                format!(
-                    "The proxy {proxy} that this system names is of the kind \"{scheme}\", which is not supported."
-                ),
+                format!("The proxy {scheme}://{proxy} that this system names cannot be used: it is not an HTTP proxy."),
             )
             .remedy("Set the connector's option \"proxy\" to an HTTP proxy (http://host:port) or to \"none\"."),
             Self::TooLong { host } => {

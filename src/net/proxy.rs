@@ -109,22 +109,21 @@ impl Proxy {
         let uri = found.uri();
         let host = uri.host().unwrap_or_default();
         let unusable =
-            || Error::ProxyKind { proxy: host.to_owned(), scheme: uri.scheme_str().unwrap_or("?").to_owned() };
+            || Error::ProxyUnusable { proxy: host.to_owned(), scheme: uri.scheme_str().unwrap_or_default().to_owned() };
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
             _ => return Err(unusable()),
         };
-        if host.is_empty() {
-            return Err(unusable());
-        }
         let authorization = found.basic_auth().and_then(|value| value.to_str().ok()).map(SecretString::from);
-        Ok(Self {
+        let proxy = Self {
             secure,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             authorization,
-        })
+        };
+        // reqwest would silently go around one that it cannot be given.
+        if host.is_empty() || proxy.url().is_none() { Err(unusable()) } else { Ok(proxy) }
     }
 
     /// The same as an address for reqwest, user and password in it.

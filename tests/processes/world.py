@@ -142,8 +142,8 @@ class Simulator:
     def set(self, **knobs):
         self.say("set", knobs)
 
-    def misbehave(self, name, **rule):
-        self.say("misbehave", {"name": name, **rule})
+    def misbehave(self, **rule):
+        self.say("misbehave", rule)
 
     def behave(self):
         self.say("behave", {})

@@ -29,9 +29,8 @@ pub(super) fn take(
     let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     // Not one of an earlier boot, and none that lasts too long: a clock may have been set back. One that was taken a
     // little later than now is a good one: who asks may have waited for its turn to write since it looked at the clock.
-    let holds = |found: &Found| {
-        found.boot == boot && found.taken_at <= now.saturating_add(length) && now < found.ends_at
-    };
+    let holds =
+        |found: &Found| found.boot == boot && found.taken_at <= now.saturating_add(length) && now < found.ends_at;
     if found.as_ref().is_some_and(holds) {
         return Ok(Lease::Held);
     }

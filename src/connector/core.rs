@@ -47,6 +47,8 @@ pub struct Core {
     news: watch::Sender<()>,
     /// The sign-ins that this process sees through to their ends.
     pub(super) driven: Mutex<HashSet<String>>,
+    /// The leases that a task of this core has: the store tells only processes apart.
+    pub(super) leased: Mutex<HashSet<String>>,
     /// Exchanges whose answers must not be lost: a code and a strict refresh token are good for one.
     exchanges: (Mutex<usize>, Condvar),
 }
@@ -163,6 +165,7 @@ impl Core {
             changes: (Mutex::new(0), Condvar::new()),
             news: watch::Sender::new(()),
             driven: Mutex::default(),
+            leased: Mutex::default(),
             exchanges: (Mutex::new(0), Condvar::new()),
         });
         if core.options.data_directory.is_some() {

@@ -26,12 +26,14 @@ pub(super) fn take(
         Ok(Found { holder: row.get(0)?, boot: row.get(1)?, taken_at: row.get(2)?, ends_at: row.get(3)? })
     });
     let found = found.optional()?.filter(|found| found.holder != holder);
-    // Not one of an earlier boot, and none for longer than its own length: a clock may have been set back.
-    let holds = |found: &Found| found.boot == boot && found.taken_at <= now && now < found.ends_at;
+    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    // Not one of an earlier boot, and none that lasts too long: a clock may have been set back. One that was taken a
+    // little later than now is a good one: who asks may have waited for its turn to write since it looked at the clock.
+    let holds =
+        |found: &Found| found.boot == boot && found.taken_at <= now.saturating_add(length) && now < found.ends_at;
     if found.as_ref().is_some_and(holds) {
         return Ok(Lease::Held);
     }
-    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     transaction.execute(
         "INSERT INTO leases (name, holder, boot, taken_at_unix_ms, ends_at_unix_ms) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, boot = excluded.boot,

@@ -21,7 +21,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::misbehave::{Fault, Moment};
+use crate::ids;
+use crate::misbehave::{Fault, Moment, When};
 use crate::state::State;
 use crate::wire::{self, Handshake, Wire};
 use crate::{control, identity};
@@ -217,11 +218,14 @@ impl Body for Torn {
     }
 }
 
-/// What the rules make of an answer that was worked out, or of not working it out.
-pub(crate) async fn delay(faults: &[Fault]) {
+/// Waits as the rules for this side of the work say.
+pub(crate) async fn delay(faults: &[Fault], side: When) {
     for fault in faults {
-        if let Fault::Delay { ms } = fault {
-            tokio::time::sleep(Duration::from_millis(*ms)).await;
+        if let Fault::Delay { ms, random, when } = fault
+            && *when == side
+        {
+            let ms = if *random { ids::below(ms.saturating_add(1)) } else { *ms };
+            tokio::time::sleep(Duration::from_millis(ms)).await;
         }
     }
 }

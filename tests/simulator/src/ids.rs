@@ -42,6 +42,13 @@ pub(crate) fn user_code() -> String {
     raw.iter().map(|octet| char::from(CODE_ALPHABET[usize::from(*octet) % CODE_ALPHABET.len()])).collect()
 }
 
+/// A number from 0 to `bound`, without `bound` itself.
+pub(crate) fn below(bound: u64) -> u64 {
+    let mut raw = [0; 8];
+    random(&mut raw);
+    u64::from_be_bytes(raw) % bound.max(1)
+}
+
 /// An opaque secret: `prefix` and random base64url up to `length` characters.
 pub(crate) fn secret(prefix: &str, length: usize) -> String {
     let mut raw = vec![0; length];

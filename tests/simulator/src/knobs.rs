@@ -20,6 +20,8 @@ pub(crate) struct Knobs {
     pub(crate) access_token_octets: usize,
     pub(crate) refresh_token_octets: usize,
     pub(crate) rotation: Rotation,
+    /// For so long after its first use a refresh token works on, unless the rotation is lenient anyway.
+    pub(crate) rotation_grace_s: u64,
     /// *Allow public client flows* of the app registration; off gives AADSTS7000218.
     pub(crate) public_client_flows: bool,
     /// The app serves one tenant only: `common` and `organizations` are refused.
@@ -53,7 +55,7 @@ pub(crate) struct Knobs {
 pub(crate) enum Rotation {
     /// Microsoft: a new refresh token with each use, and the old ones live on.
     Lenient,
-    /// Each refresh token works once.
+    /// Each refresh token works once, and on for the grace.
     Strict,
     /// As strict, and a second use of an old one ends the whole grant.
     Revoking,
@@ -94,6 +96,7 @@ impl Default for Knobs {
             access_token_octets: 2000,
             refresh_token_octets: 1200,
             rotation: Rotation::Lenient,
+            rotation_grace_s: 0,
             public_client_flows: true,
             single_tenant: true,
             loop_breaker: None,

@@ -122,6 +122,11 @@ pub(crate) enum Fault {
     // Both halves.
     Delay {
         ms: u64,
+        /// Each time another part of it.
+        #[serde(default)]
+        random: bool,
+        #[serde(default)]
+        when: When,
     },
     /// The connection ends in good order.
     Drop {
@@ -310,7 +315,8 @@ impl Fault {
         let reply = Moment::REPLIES.contains(&moment);
         let handshake = matches!(moment, Moment::IdentityTls | Moment::SmtpTls);
         match self {
-            Self::Delay { .. } => answer || reply || handshake,
+            Self::Delay { when: When::Before, .. } => answer || reply || handshake,
+            Self::Delay { when, .. } => answer && *when == When::Unanswered,
             Self::Drop { .. } | Self::Reset { .. } => answer || reply || handshake || moment == Moment::Receiving,
             Self::Withhold { .. } => answer || reply || handshake,
             Self::Cut { .. } => answer || reply || moment == Moment::Connect,
@@ -445,6 +451,8 @@ mod tests {
         for bad in [
             json!({"name": "no-such-thing"}),
             json!({"name": "delay", "ms": 5}),
+            json!({"name": "delay", "ms": 5, "at": "refresh", "when": "after"}),
+            json!({"name": "delay", "ms": 5, "at": "smtp.body", "when": "unanswered"}),
             json!({"name": "aadsts", "code": 1, "at": "smtp.mail"}),
             json!({"name": "aadsts"}),
             json!({"name": "tenant-disabled", "at": "poll"}),

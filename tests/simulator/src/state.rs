@@ -119,7 +119,8 @@ pub(crate) struct RefreshToken {
     pub(crate) expires_ms: u64,
     /// All tokens that came of one sign-in.
     pub(crate) family: u64,
-    pub(crate) used: bool,
+    /// When it was used first.
+    pub(crate) used_ms: Option<u64>,
     pub(crate) revoked: bool,
 }
 

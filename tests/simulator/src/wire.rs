@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 
 use crate::http;
-use crate::misbehave::{Fault, Moment};
+use crate::misbehave::{Fault, Moment, When};
 use crate::state::State;
 
 /// A connection on loopback.
@@ -101,7 +101,7 @@ pub(crate) enum Handshake {
 
 pub(crate) async fn handshake_plan(state: &State, moment: Moment) -> Handshake {
     let faults = state.due(moment);
-    http::delay(&faults).await;
+    http::delay(&faults, When::Before).await;
     for fault in &faults {
         match fault {
             Fault::NoTls {} => return Handshake::Garble,

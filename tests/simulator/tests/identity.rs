@@ -187,6 +187,29 @@ fn refresh_tokens_rotate_as_told() {
 }
 
 #[test]
+fn with_a_grace_an_old_refresh_token_works_on_for_so_long_after_its_first_use() {
+    let sim = start();
+    let token = |body: &Value| body["refresh_token"].as_str().unwrap().to_owned();
+    for rotation in ["strict", "revoking"] {
+        sim.set(json!({"rotation": rotation, "rotation_grace_s": 60}));
+        let first = token(&sign_in(&sim, SCOPE));
+        sim.advance(Duration::from_secs(100));
+        let second = token(&refresh(&sim, &first).json());
+        sim.advance(Duration::from_secs(30));
+        let third = token(&refresh(&sim, &first).json());
+        assert_ne!(third, second, "a new pair again");
+        sim.advance(Duration::from_secs(31));
+        assert_eq!(
+            refresh(&sim, &first).error().2,
+            70000,
+            "{rotation}: 61 s after the first use, 31 s after the second"
+        );
+        let after = if rotation == "strict" { 200 } else { 400 };
+        assert_eq!([second, third].map(|token| refresh(&sim, &token).status), [after, after], "{rotation}");
+    }
+}
+
+#[test]
 fn scopes_decide_what_an_answer_holds() {
     let sim = start();
     let bare = sign_in(&sim, "https://outlook.office.com/SMTP.Send");

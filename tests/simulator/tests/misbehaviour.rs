@@ -84,6 +84,31 @@ fn answers_are_late_cut_reset_or_lost() {
     let error = ask_code(&sim).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
 
+    // Late by any part of the time; and late although the work is done.
+    sim.misbehave(json!({"name": "delay", "ms": 60, "random": true, "at": "devicecode", "times": 20}));
+    let mut waits = (0..20).map(|_| {
+        let begun = Instant::now();
+        ask_code(&sim).unwrap();
+        begun.elapsed()
+    });
+    let first = waits.next().unwrap();
+    assert!(waits.any(|wait| wait.abs_diff(first) > Duration::from_millis(3)), "not always the same");
+    sim.behave();
+    sim.set(json!({"rotation": "strict"}));
+    let first = sign_in(&sim, SMTP_SEND)["refresh_token"].as_str().unwrap().to_owned();
+    sim.misbehave(json!({"name": "delay", "ms": 2000, "when": "unanswered", "at": "refresh", "times": 1}));
+    let asked = sim.requests().len();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(refresh(&sim, &first).status, 200));
+        while sim.requests().len() == asked {
+            std::thread::yield_now();
+        }
+        assert_eq!(refresh(&sim, &first).error().2, 70000, "used up while its answer waits");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    });
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+
     // A lost answer loses the grant.
     let (user_code, code) = device_code(&sim, SMTP_SEND);
     sim.approve(&user_code);

@@ -84,7 +84,7 @@ async fn endpoint(
     work: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
 ) -> Answer {
     let faults = state.due(moment);
-    http::delay(&faults).await;
+    http::delay(&faults, When::Before).await;
     if let Some(instead) = faults.iter().find_map(|fault| not_even_tried(fault, state, asked, error_status)) {
         return instead;
     }
@@ -97,6 +97,7 @@ async fn endpoint(
         }
         Err(problem) => problem_answer(&problem, state, asked, error_status),
     };
+    http::delay(&faults, When::Unanswered).await;
     for fault in &faults {
         match fault {
             Fault::Change { status: Some(status), .. } => answer.status = *status,

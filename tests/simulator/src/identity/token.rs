@@ -127,12 +127,14 @@ fn refresh(state: &State, client_id: &str, form: &Form, faults: &[Fault]) -> Res
         if held.client_id != client_id {
             return Err(Problem { suberror: Some("client_mismatch".into()), ..Problem::number(70000) });
         }
-        if held.used && knobs.rotation == Rotation::Revoking {
+        let grace_ms = knobs.rotation_grace_s.saturating_mul(1000);
+        let used_up = held.used_ms.is_some_and(|first| now >= first.saturating_add(grace_ms));
+        if used_up && knobs.rotation == Rotation::Revoking {
             for token in inner.refresh_tokens.values_mut().filter(|token| token.family == held.family) {
                 token.revoked = true;
             }
         }
-        if held.used && knobs.rotation != Rotation::Lenient {
+        if used_up && knobs.rotation != Rotation::Lenient {
             return Err(Problem::number(70000));
         }
         if held.revoked {
@@ -147,7 +149,7 @@ fn refresh(state: &State, client_id: &str, form: &Form, faults: &[Fault]) -> Res
             return Err(Problem::number(65001));
         }
         if let Some(token) = inner.refresh_tokens.get_mut(sent) {
-            token.used = true;
+            token.used_ms.get_or_insert(now);
         }
         (held.upn, held.scopes, held.family)
     };
@@ -232,7 +234,7 @@ fn issue_with(
                 scopes: held,
                 expires_ms: now_ms.saturating_add(knobs.refresh_token_lifetime_s.saturating_mul(1000)),
                 family,
-                used: false,
+                used_ms: None,
                 revoked: false,
             },
         );

@@ -378,7 +378,7 @@ impl Session {
 
     pub(super) async fn turn(&mut self, moment: Moment, recipient: Option<&str>) -> Turn {
         let faults = self.due(moment, recipient);
-        http::delay(&faults).await;
+        http::delay(&faults, When::Before).await;
         Turn(faults)
     }
 

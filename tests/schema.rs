@@ -36,7 +36,7 @@ const CHECK: &str = "check-options.schema.json";
 const SIGN_IN: &str = "sign-in-options.schema.json";
 
 /// Each object that a schema describes, with the type that reads it.
-const OBJECTS: [(&str, &str, Accept); 9] = [
+const OBJECTS: [(&str, &str, Accept); 10] = [
     (OPTIONS, "", |json| told(&Options::from_json(&json.to_string()))),
     (OPTIONS, "/$defs/timeouts", |json| told(&Options::from_json(&json!({ "timeouts": json }).to_string()))),
     (SETTINGS, "", |json| told(&Settings::from_json(json).map_err(|fault| fault.reason))),

@@ -618,7 +618,7 @@ void mxo_connector_close(mxo_connector *connector);
 /**
  * Seals everything in the data directory with a new key, and forgets the old one. Other processes that have the
  * directory open take a new key file by themselves; with a key of the host's they must open anew with it. Any thread;
- * waits for others that write, 10 seconds at most. Since ABI 0.1.
+ * waits for others that write, 10 seconds at most. Since ABI 1.1.
  *
  * @param connector  An open connector.
  * @param new_key    The key that the host keeps from now on, base64 of 32 octets: the option "key" of later opens. May
@@ -1195,7 +1195,7 @@ mxo_status mxo_send_start(mxo_connector *connector,
  * Walks the whole road of a system and tells of each step whether it works: name resolution, connection and
  * certificate of the sign-in service, its answer, tenant and application, public client flows, the access token (it is
  * refreshed), the permissions, the account; name, connection, encryption and login of the SMTP server. Any thread; does
- * not block. Since ABI 0.1.
+ * not block. Since ABI 1.1.
  *
  * The operation's result, and what its changes tell after each step: "/verdict" ("ok" or "failed"), "/cause" (the
  * first fault as error JSON with "/cause/step", or null), "/steps" (each with "step", "title", "state": "ok", "failed"

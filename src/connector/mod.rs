@@ -76,8 +76,8 @@ impl Connector {
             operations: Mutex::default(),
         });
         connector.core.join(&connector);
-        // It may run what was left by others.
-        connector.core.wake();
+        let core = Arc::clone(&connector.core);
+        connector.core.spawn(async move { core.drive_unfinished().await });
         Ok(connector)
     }
 

@@ -1,6 +1,7 @@
 //! Refreshes tokens before anybody asks: ahead of their expiry where a connector was opened with `run_refresh`, and
 //! weekly in any case, for a grant that nobody uses dies on day 90.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,33 +17,40 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 const AHEAD: i64 = 66;
 const JITTER: i64 = 10;
 
+/// How long a system is left alone whose refresh failed, in milliseconds. Who needs a token still asks.
+const AFTER_FAILURE_MS: i64 = 300_000;
+
 /// Looks for as long as the core lives.
 pub(super) async fn refresh_ahead(core: Weak<Core>) {
+    let mut later = HashMap::new();
     loop {
         let pause = {
             let Some(core) = core.upgrade() else { return };
             if core.stop.is_cancelled() {
                 return;
             }
-            core.refresh_what_is_due().await
+            core.refresh_what_is_due(&mut later).await
         };
         tokio::time::sleep(pause).await;
     }
 }
 
 impl Core {
-    /// Refreshes what is due; tells when to look again.
-    async fn refresh_what_is_due(self: &Arc<Self>) -> Duration {
+    /// Refreshes what is due; tells when to look again. `later`: what failed, and until when it is left alone.
+    async fn refresh_what_is_due(self: &Arc<Self>, later: &mut HashMap<String, i64>) -> Duration {
         let ahead = self.any_connector(|options| options.run_refresh);
         let Ok(living) = self.in_store(|store| store.living_grants()).await else { return LOOK.0 };
         let now = self.clock.unix_ms();
+        later.retain(|_, until| *until > now);
         let mut next = LOOK.0;
         for grant in living {
             let due = due_at(&grant, ahead).max(grant.paused_until_unix_ms);
+            let due = due.max(later.get(&grant.system_id).copied().unwrap_or_default());
             if due <= now {
                 let need = Need { newer_than: Some(grant.obtained_at_unix_ms), ..Need::default() };
                 if let Err(error) = self.access_token(&grant.system_id, need).await {
                     self.log(Level::Debug, "tokens", &format!("refresh ahead of need: {}", error.report().message));
+                    later.insert(grant.system_id, now.saturating_add(AFTER_FAILURE_MS));
                 }
             } else {
                 let wait = Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0));

@@ -18,7 +18,6 @@ pub(super) async fn watch(core: Weak<Core>, mut latest: i64) {
             if core.stop.is_cancelled() {
                 return;
             }
-            core.drive_unfinished().await;
             let seen = core.in_store(|store| store.version()).await;
             if let Ok(seen) = seen
                 && version.replace(seen) != Some(seen)
@@ -30,6 +29,7 @@ pub(super) async fn watch(core: Weak<Core>, mut latest: i64) {
                             core.hear(news).await;
                         }
                         core.wake();
+                        core.drive_unfinished().await;
                     }
                     // Looked at again in a moment.
                     Err(error) => {

@@ -17,7 +17,7 @@ use crate::connector::options::parse;
 /// Walks the whole road of a system and tells of each step whether it works: name resolution, connection and
 /// certificate of the sign-in service, its answer, tenant and application, public client flows, the access token (it is
 /// refreshed), the permissions, the account; name, connection, encryption and login of the SMTP server. Any thread; does
-/// not block. Since ABI 0.1.
+/// not block. Since ABI 1.1.
 ///
 /// The operation's result, and what its changes tell after each step: "/verdict" ("ok" or "failed"), "/cause" (the
 /// first fault as error JSON with "/cause/step", or null), "/steps" (each with "step", "title", "state": "ok", "failed"

@@ -104,7 +104,7 @@ pub extern "C" fn mxo_connector_close(connector: *mut mxo_connector) {
 
 /// Seals everything in the data directory with a new key, and forgets the old one. Other processes that have the
 /// directory open take a new key file by themselves; with a key of the host's they must open anew with it. Any thread;
-/// waits for others that write, 10 seconds at most. Since ABI 0.1.
+/// waits for others that write, 10 seconds at most. Since ABI 1.1.
 ///
 /// @param connector  An open connector.
 /// @param new_key    The key that the host keeps from now on, base64 of 32 octets: the option "key" of later opens. May

@@ -239,10 +239,7 @@ impl Core {
         }
         let (core, sign_in) = (Arc::clone(self), sign_in.clone());
         self.spawn(async move {
-            tokio::select! {
-                () = turn::take_all(&core, &sign_in) => {}
-                () = core.stop.cancelled() => {}
-            }
+            turn::take_all(&core, &sign_in).await;
             lock(&core.driven).remove(&sign_in.id);
         });
     }

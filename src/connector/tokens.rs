@@ -113,17 +113,15 @@ impl Core {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             };
+            // Until the answer is kept and the lease free for others.
+            let exchange = self.exchange();
             // Somebody may have refreshed between the look and the lease.
             let settled = match self.token_of_store(&system, &live, &need).await {
-                Ok(None) => {
-                    let exchange = self.exchange();
-                    let refreshed = self.refresh(&system, &live).await;
-                    drop(exchange);
-                    refreshed
-                }
+                Ok(None) => self.refresh(&system, &live).await,
                 settled => settled.and_then(Option::transpose),
             };
             lease.give_back().await;
+            drop(exchange);
             match settled {
                 Ok(Some(token)) => return Ok(token),
                 // Somebody signed out or in meanwhile: what is stored now counts.

@@ -52,8 +52,8 @@ impl Core {
     async fn hear(&self, news: &News) {
         let (system_id, change) = (news.system_id.as_str(), news.change.as_str());
         if let Some(sign_in_id) = &news.sign_in_id {
-            if let Ok((_, sign_in)) = self.sign_in_now(system_id, sign_in_id).await {
-                self.publish_sign_in(&sign_in, None);
+            if let Ok((sign_in, connected)) = self.sign_in_now(system_id, sign_in_id).await {
+                self.publish_sign_in(&sign_in, connected.as_ref());
             }
             return;
         }

@@ -81,7 +81,10 @@ def one_process_for_each_call():
         system = php("add", simulator, simulator.client_id, simulator.tenant_id, simulator.settings).ok().text
         php("start", simulator, system).ok()
         # The process that began it is gone, perhaps before there was a code.
+        begun = time.monotonic()
         user_code = until(20, lambda: php("code", simulator, system, 3000).text, "no code")
+        took = time.monotonic() - begun
+        expect(took < 5, f"the code came after {took:.1f} s")
         expect(php("state", simulator, system, 0).ok().json["state"] == "code_waiting")
         page = Page(simulator, system, 1)
         polls_go_on(simulator, 2)
@@ -164,6 +167,19 @@ def beside_a_holder():
         this.note(f"the next poll came after {time.monotonic() - killed:.1f} s")
         simulator.approve(user_code)
         expect({page.end(LEASE_S + 20)["state"] for page in pages} == {"connected"}, [page.last for page in pages])
+        in_time(simulator)
+
+    with check("the holder closes while the answer that connects is on its way: it is not lost") as this, world() as simulator:
+        with Worker(simulator.options()) as holder:
+            system = holder.add(simulator)
+            user_code = holder.begin(system)
+            simulator.misbehave(name="delay", ms=400, when="unanswered", at="poll")
+            simulator.approve(user_code)
+            polls_go_on(simulator, 1)
+            holder.ask("close").ok()
+        closed = time.monotonic()
+        expect(Page(simulator, system, 0.2).end(LEASE_S + 20)["state"] == "connected")
+        this.note(f"connected {time.monotonic() - closed:.1f} s later")
         in_time(simulator)
 
     with check("the holder is killed while nobody asks: a connector that runs sign-ins sees it through") as this, world() as simulator:

@@ -149,8 +149,9 @@ async fn follow(core: &Core, mut sign_in: SignIn, operation: &Operation) -> Resu
     let (system_id, id) = (sign_in.system_id.clone(), sign_in.id.clone());
     loop {
         news.mark_unchanged();
-        let change;
-        (change, sign_in) = core.sign_in_now(&system_id, &id).await?;
+        let connected;
+        (sign_in, connected) = core.sign_in_now(&system_id, &id).await?;
+        let change: Change = Arc::new(core.sign_in_json(&sign_in, connected.as_ref()).into());
         if sign_in.state.is_final() {
             operation.changes_last(&change);
         } else if told != sign_in.state {
@@ -200,8 +201,12 @@ impl Core {
         Ok(overviews.into_iter().next().and_then(|overview| overview.connected))
     }
 
-    /// A sign-in as it stands, with the account once it is connected.
-    pub(super) async fn sign_in_now(&self, system_id: &str, sign_in_id: &str) -> Result<(Change, SignIn), Error> {
+    /// A sign-in as it stands, and whom it connected.
+    pub(super) async fn sign_in_now(
+        &self,
+        system_id: &str,
+        sign_in_id: &str,
+    ) -> Result<(SignIn, Option<Connected>), Error> {
         let (system, id) = (system_id.to_owned(), sign_in_id.to_owned());
         let (sign_in, overviews) = self
             .in_store(move |store| Ok((store.sign_in(&system, Some(&id))?, store.overviews(Some(&system))?)))
@@ -209,7 +214,7 @@ impl Core {
         let sign_in = sign_in.ok_or(UseError::Canceled { what: "The system was removed" })?;
         let connected = overviews.into_iter().next().and_then(|overview| overview.connected);
         let connected = connected.filter(|_| sign_in.state == SignInState::Connected);
-        Ok((Arc::new(self.sign_in_json(&sign_in, connected.as_ref()).into()), sign_in))
+        Ok((sign_in, connected))
     }
 
     fn cancel(&self, sign_in: SignIn) -> Result<(), Error> {
@@ -239,10 +244,7 @@ impl Core {
         }
         let (core, sign_in) = (Arc::clone(self), sign_in.clone());
         self.spawn(async move {
-            tokio::select! {
-                () = turn::take_all(&core, &sign_in) => {}
-                () = core.stop.cancelled() => {}
-            }
+            turn::take_all(&core, &sign_in).await;
             lock(&core.driven).remove(&sign_in.id);
         });
     }

@@ -20,15 +20,16 @@ const PROOF: Duration = Duration::from_secs(90);
 /// How long to wait for a turn that another process takes before looking again; its news come earlier.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Takes turns until the sign-in has ended.
+/// Takes turns until the sign-in has ended or the core ends, which breaks off no turn: an answer must not be lost.
 pub(super) async fn take_all(core: &Arc<Core>, sign_in: &SignIn) {
     let mut news = core.news();
-    loop {
+    while !core.stop.is_cancelled() {
         news.mark_unchanged();
         let Some(wait) = take(core, sign_in).await else { return };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = news.changed() => {}
+            () = core.stop.cancelled() => {}
         }
     }
 }
@@ -55,8 +56,11 @@ pub(super) async fn take(core: &Arc<Core>, sign_in: &SignIn) -> Option<Duration>
         && wait_for_poll(core, sign_in).is_none()
     {
         let lost = lease.taken_over;
+        // Until the answer is kept and the lease free for others. The proof can be had again.
+        let exchange = (sign_in.state != SignInState::Proving).then(|| core.exchange());
         let taken = take_under_lease(core, sign_in.clone(), lost).await;
         lease.give_back().await;
+        drop(exchange);
         return Some(if taken { Duration::ZERO } else { LOOK_AGAIN });
     }
     lease.give_back().await;
@@ -170,7 +174,6 @@ impl Turn<'_> {
     }
 
     async fn ask_for_tokens(&self, flow: &mut DeviceFlow) -> Result<Option<Tokens>, Error> {
-        let exchange = self.core.exchange();
         let polled = self.core.ask(&self.app, &self.live, flow.poll(&self.app)?).await;
         let now = self.core.clock.now();
         let tokens = match polled {
@@ -180,7 +183,6 @@ impl Turn<'_> {
                 None
             }
         };
-        drop(exchange);
         Ok(tokens)
     }
 

@@ -133,7 +133,7 @@ pub(super) mod tests {
             bind_address: None,
             family: Family::default(),
             timeouts: Timeouts::default(),
-            tls: tls::configuration(tls::Roots::File, &[]).unwrap(),
+            tls: tls::configuration(tls::Roots::Platform, &[]).unwrap(),
         }
     }
 

@@ -41,6 +41,9 @@ pub fn configuration(roots: Roots, ca_files: &[&str]) -> Result<Arc<ClientConfig
     let verifier: Arc<dyn ServerCertVerifier> = match roots {
         Roots::Platform => Arc::new(Verifier::new_with_extra_roots(extra, provider).map_err(unusable)?),
         Roots::File => {
+            if extra.is_empty() {
+                return Err(Error::Roots { reason: "\"tls_roots\" is \"file\", and no \"ca_file\" is given".into() });
+            }
             let mut store = rustls::RootCertStore::empty();
             for certificate in extra {
                 store.add(certificate).map_err(unusable)?;

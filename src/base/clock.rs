@@ -32,6 +32,8 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Clock {
     started: Instant,
     started_wall: SystemTime,
+    /// Both by the quick clocks.
+    started_coarse: (Duration, Duration),
     latest: AtomicU64,
     /// How far the service's clock is ahead of this computer's, in seconds, as last heard.
     service_ahead_s: AtomicI64,
@@ -42,6 +44,7 @@ impl Default for Clock {
         Self {
             started: Instant::now(),
             started_wall: SystemTime::now(),
+            started_coarse: coarse::now().unwrap_or_default(),
             latest: AtomicU64::new(0),
             service_ahead_s: AtomicI64::new(0),
         }
@@ -57,6 +60,14 @@ impl Clock {
         let wall = self.started_wall.elapsed().unwrap_or_default();
         let now = millis(monotonic.max(wall));
         Moment(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// The same to some milliseconds, in a fraction of the time: for what is asked very often.
+    #[must_use]
+    pub fn about_now(&self) -> Moment {
+        let Some((monotonic, wall)) = coarse::now() else { return self.now() };
+        let (started, started_wall) = self.started_coarse;
+        Moment(millis(monotonic.saturating_sub(started).max(wall.saturating_sub(started_wall))))
     }
 
     /// Seconds since 1970 by the wall clock, for what is shown to people.
@@ -106,6 +117,34 @@ impl Clock {
     }
 }
 
+/// The system's quick clocks, which are some milliseconds behind: monotonic and wall.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the quick clocks are read by a platform call; this is the one place for it")]
+mod coarse {
+    use std::time::Duration;
+
+    fn read(clock: libc::clockid_t) -> Option<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: a clock of Linux, and a structure that is valid for the write.
+        let done = unsafe { libc::clock_gettime(clock, &raw mut time) };
+        let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+        (done == 0).then(|| Duration::new(seconds, nanos))
+    }
+
+    pub(super) fn now() -> Option<(Duration, Duration)> {
+        Some((read(libc::CLOCK_MONOTONIC_COARSE)?, read(libc::CLOCK_REALTIME_COARSE)?))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod coarse {
+    use std::time::Duration;
+
+    pub(super) fn now() -> Option<(Duration, Duration)> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +154,9 @@ mod tests {
         let clock = Clock::default();
         let first = clock.now();
         assert!(clock.now() >= first);
+        std::thread::sleep(Duration::from_millis(50));
+        let (about, now) = (clock.about_now(), clock.now());
+        assert!(about <= now.after(Duration::from_millis(10)) && now <= about.after(Duration::from_millis(20)));
         assert_eq!(first.after(Duration::from_secs(2)).0, first.0 + 2000);
         assert_eq!(first.after(Duration::from_secs(2)).until(first), Duration::ZERO);
     }

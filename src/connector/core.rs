@@ -1,10 +1,10 @@
 //! What the connectors of one directory share: runtime, store, caches, connections. A second host in the same process
 //! that opens the same directory gets the same core.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -42,7 +42,8 @@ pub struct Core {
     callbacks: Handle,
     runtimes: Mutex<Vec<Runtime>>,
     connectors: Mutex<Vec<Weak<Connector>>>,
-    systems: Mutex<HashMap<String, Arc<LiveSystem>>>,
+    /// A tree: few names, and no hashing on the way to a warm token.
+    systems: RwLock<BTreeMap<String, Arc<LiveSystem>>>,
     changes: (Mutex<u64>, Condvar),
     news: watch::Sender<()>,
     /// The sign-ins that this process sees through to their ends.
@@ -161,7 +162,7 @@ impl Core {
             callbacks: callbacks.handle().clone(),
             runtimes: Mutex::new(vec![runtime, callbacks]),
             connectors: Mutex::default(),
-            systems: Mutex::default(),
+            systems: RwLock::default(),
             changes: (Mutex::new(0), Condvar::new()),
             news: watch::Sender::new(()),
             driven: Mutex::default(),
@@ -271,18 +272,21 @@ impl Core {
     /// What is held in memory for a system.
     #[must_use]
     pub fn live(&self, system_id: &str) -> Arc<LiveSystem> {
-        Arc::clone(lock(&self.systems).entry(system_id.to_owned()).or_default())
+        let mut systems = self.systems.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(systems.entry(system_id.to_owned()).or_default())
     }
 
     /// The same, if there is anything.
-    #[must_use]
-    pub fn known(&self, system_id: &str) -> Option<Arc<LiveSystem>> {
-        lock(&self.systems).get(system_id).map(Arc::clone)
+    pub fn with_known<T>(&self, system_id: &str, act: impl FnOnce(&LiveSystem) -> Option<T>) -> Option<T> {
+        let systems = self.systems.read().unwrap_or_else(PoisonError::into_inner);
+        systems.get(system_id).and_then(|live| act(live))
     }
 
     /// Forgets what is held in memory for a system.
     pub fn forget(&self, system_id: &str) {
-        drop(lock(&self.systems).remove(system_id));
+        let forgotten = self.systems.write().unwrap_or_else(PoisonError::into_inner).remove(system_id);
+        // Without the lock: it may hold the last of a connection.
+        drop(forgotten);
     }
 
     /// Whether a connector was opened with an option.

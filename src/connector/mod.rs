@@ -21,7 +21,7 @@ mod watching;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Connector {
     logger: Mutex<Option<(Level, Courier<Line>)>>,
     subscriptions: Mutex<Vec<Weak<Subscription>>>,
     operations: Mutex<Operations>,
+    /// The same as the operations say, for a quick look.
+    closed: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -74,6 +76,7 @@ impl Connector {
             logger: Mutex::default(),
             subscriptions: Mutex::default(),
             operations: Mutex::default(),
+            closed: AtomicBool::new(false),
         });
         connector.core.join(&connector);
         let core = Arc::clone(&connector.core);
@@ -94,6 +97,7 @@ impl Connector {
             if std::mem::replace(&mut operations.closed, true) {
                 return;
             }
+            self.closed.store(true, Ordering::SeqCst);
             operations.live.values().cloned().collect::<Vec<_>>()
         };
         self.stop.cancel();
@@ -124,7 +128,7 @@ impl Connector {
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        lock(&self.operations).closed
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Fails when it was closed.

@@ -84,9 +84,10 @@ fn is_same(one: &SecretString, other: &SecretString) -> bool {
 impl Core {
     /// The token in memory, if it meets the need: no copy, no task, no store.
     pub fn with_warm_token<T>(&self, system_id: &str, need: &Need, take: impl FnOnce(&AccessToken) -> T) -> Option<T> {
-        let live = self.known(system_id)?;
-        let current = lock(&live.token.current);
-        current.as_ref().filter(|token| token.serves(need, self.clock.now())).map(take)
+        self.with_known(system_id, |live| {
+            let current = lock(&live.token.current);
+            current.as_ref().filter(|token| token.serves(need, self.clock.about_now())).map(take)
+        })
     }
 
     /// An access token of a system that meets the need. A token that was just refreshed counts whatever it has left.

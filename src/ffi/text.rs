@@ -117,6 +117,12 @@ impl<T> Out<*mut T> {
 }
 
 impl Out<*mut c_char> {
+    /// Gives a token to C, which frees it with `mxo_string_free`. Tokens are printable ASCII.
+    pub(super) fn token(&self, token: &str) -> Result<(), Error> {
+        self.fill(super::string::copy(token.as_bytes())?);
+        Ok(())
+    }
+
     /// Gives a text to C, which frees it with `mxo_string_free`.
     pub(super) fn text(&self, text: &str) -> Result<(), Error> {
         self.fill(super::string::allocate(text)?);

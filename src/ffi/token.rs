@@ -61,7 +61,7 @@ pub unsafe extern "C" fn mxo_access_token(
         // SAFETY: passed on from the header.
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
         let give = |got: &AccessToken| {
-            out.text(got.token.expose_secret())?;
+            out.token(got.token.expose_secret())?;
             if let Some(expiry) = &expiry {
                 expiry.fill(got.expires_at_unix_s);
             }

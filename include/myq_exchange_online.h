@@ -552,8 +552,9 @@ mxo_status mxo_descriptor(mxo_value **descriptor, mxo_error **error);
 
 /**
  * Explains what a person pastes: an AADSTS number, the text of an error page, an SMTP reply. The value has "/kind"
- * ("aadsts" or "smtp"), "/status" and "/name" (what this library would report), "/message", "/remedy" and
- * "/transient". Any thread; does not block.
+ * ("aadsts" or "smtp"), "/status" and "/name" (what this library would report), "/message", "/remedy",
+ * "/transient"; of an AADSTS number also "/class", what kind of trouble it is ("app_setup", "consent", "policy",
+ * "sign_in_again", "wait" …). Any thread; does not block.
  *
  * @param text         The text, UTF-8, at most 256 KiB.
  * @param explanation  Receives the explanation; free it with mxo_value_free.

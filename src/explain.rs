@@ -9,7 +9,13 @@ use crate::protocol::smtp;
 /// The explanation, if anything in the text is known.
 #[must_use]
 pub fn explain(text: &str) -> Option<Json> {
-    let aadsts = aadsts::explain(text).map(|entry| with_kind("aadsts", &entry.report()));
+    let aadsts = aadsts::explain(text).map(|entry| {
+        let mut json = with_kind("aadsts", &entry.report());
+        if let Some(members) = json.as_object_mut() {
+            members.insert("class".to_owned(), json!(entry.class.name()));
+        }
+        json
+    });
     aadsts.or_else(|| smtp::explain(text).map(|refusal| with_kind("smtp", &refusal.report)))
 }
 

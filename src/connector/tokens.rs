@@ -110,12 +110,16 @@ impl Core {
             if let Some(settled) = self.token_of_store(&system, &live, &need).await? {
                 return settled;
             }
+            // Until the answer is kept and the lease free for others.
+            let exchange = self.exchange();
+            if self.stop.is_cancelled() {
+                return Err(UseError::Closed.into());
+            }
             let Some(lease) = self.lease(format!("refresh:{system_id}")).await? else {
+                drop(exchange);
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             };
-            // Until the answer is kept and the lease free for others.
-            let exchange = self.exchange();
             // Somebody may have refreshed between the look and the lease.
             let settled = match self.token_of_store(&system, &live, &need).await {
                 Ok(None) => self.refresh(&system, &live).await,

@@ -81,10 +81,7 @@ def one_process_for_each_call():
         system = php("add", simulator, simulator.client_id, simulator.tenant_id, simulator.settings).ok().text
         php("start", simulator, system).ok()
         # The process that began it is gone, perhaps before there was a code.
-        begun = time.monotonic()
         user_code = until(20, lambda: php("code", simulator, system, 3000).text, "no code")
-        took = time.monotonic() - begun
-        expect(took < 5, f"the code came after {took:.1f} s")
         expect(php("state", simulator, system, 0).ok().json["state"] == "code_waiting")
         page = Page(simulator, system, 1)
         polls_go_on(simulator, 2)
@@ -92,6 +89,17 @@ def one_process_for_each_call():
         expect(page.end(20)["state"] == "connected", page.last)
         this.note(f"{page.asked} pages, {in_time(simulator)} polls")
         expect(len(simulator.codes()) == 1, "it asked for one code")
+
+    with check("PHP alone: a process that begins a sign-in and ends keeps nobody waiting for its code, 10 times") as this, world() as simulator:
+        slowest = 0
+        for _ in range(10):
+            system = php("add", simulator, simulator.client_id, simulator.tenant_id, simulator.settings).ok().text
+            php("start", simulator, system).ok()
+            begun = time.monotonic()
+            until(20, lambda: php("code", simulator, system, 3000).text, "no code")
+            slowest = max(slowest, time.monotonic() - begun)
+        expect(slowest < LEASE_S / 2, f"the slowest code came after {slowest:.1f} s")
+        this.note(f"slowest {slowest:.1f} s")
 
     with check("PHP alone: a token by one process, a mail by the next") as this, world() as simulator:
         with Worker(simulator.options()) as host:

@@ -43,8 +43,14 @@ pub(super) async fn take(core: &Arc<Core>, sign_in: &SignIn) -> Option<Duration>
         let found = core.in_store(move |store| store.sign_in(&system_id, Some(&id))).await;
         found.ok().flatten().filter(|sign_in| !sign_in.state.is_final())
     };
-    if let Some(wait) = wait_for_poll(core, &look().await?) {
+    let seen = look().await?;
+    if let Some(wait) = wait_for_poll(core, &seen) {
         return Some(wait);
+    }
+    // Until the answer is kept and the lease free for others. The proof can be had again.
+    let exchange = (seen.state != SignInState::Proving).then(|| core.exchange());
+    if core.stop.is_cancelled() {
+        return Some(LOOK_AGAIN);
     }
     let lease = match core.lease(format!("sign_in:{id}")).await {
         Ok(Some(lease)) => lease,
@@ -56,14 +62,13 @@ pub(super) async fn take(core: &Arc<Core>, sign_in: &SignIn) -> Option<Duration>
         && wait_for_poll(core, sign_in).is_none()
     {
         let lost = lease.taken_over;
-        // Until the answer is kept and the lease free for others. The proof can be had again.
-        let exchange = (sign_in.state != SignInState::Proving).then(|| core.exchange());
         let taken = take_under_lease(core, sign_in.clone(), lost).await;
         lease.give_back().await;
         drop(exchange);
         return Some(if taken { Duration::ZERO } else { LOOK_AGAIN });
     }
     lease.give_back().await;
+    drop(exchange);
     found.map(|_| Duration::ZERO)
 }
 

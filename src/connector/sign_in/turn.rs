@@ -24,8 +24,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn take_all(core: &Arc<Core>, sign_in: &SignIn) {
     let mut news = core.news();
     while !core.stop.is_cancelled() {
-        news.mark_unchanged();
         let Some(wait) = take(core, sign_in).await else { return };
+        // A turn is news itself: a store that fails would be asked again and again without a pause.
+        news.mark_unchanged();
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = news.changed() => {}

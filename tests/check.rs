@@ -2,34 +2,48 @@
 
 mod common;
 
+use std::ffi::{CStr, c_void};
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::ptr::{null, null_mut};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Host, Operation, Result, c, checked, simulator};
+use common::{Host, Operation, Result, c, checked, simulator, until};
 use exchange_simulator::Simulator;
 use myq_exchange_online::ffi::check::mxo_check_start;
 use myq_exchange_online::ffi::system::mxo_system_update;
+use myq_exchange_online::ffi::value::mxo_value_json;
+use myq_exchange_online::ffi::{mxo_operation, mxo_operation_fn, mxo_value};
 use serde_json::{Value as Json, json};
 
-fn start(host: &Host) -> Operation {
+fn start_with(
+    host: &Host,
+    options: Option<&str>,
+    on_change: mxo_operation_fn,
+    user_data: *mut c_void,
+) -> Result<Operation> {
     let (mut operation, mut error) = (null_mut(), null_mut());
-    // SAFETY: a live handle, a NUL-terminated text, valid out-pointers.
+    let options = options.map(c);
+    // SAFETY: a live handle, NUL-terminated texts, valid out-pointers; the data outlives the operation.
     let status = unsafe {
         mxo_check_start(
             host.connector,
             host.system.as_ptr(),
-            null(),
-            None,
-            null_mut(),
+            options.as_ref().map_or(null(), |options| options.as_ptr()),
+            on_change,
+            user_data,
             None,
             &raw mut operation,
             &raw mut error,
         )
     };
-    checked(status, error).unwrap();
-    Operation(operation)
+    checked(status, error).map(|_| Operation(operation))
+}
+
+fn start(host: &Host) -> Operation {
+    start_with(host, None, None, null_mut()).unwrap()
 }
 
 fn check(host: &Host) -> Json {
@@ -254,4 +268,165 @@ fn a_check_can_be_cancelled_in_the_middle() {
     std::thread::sleep(Duration::from_millis(300));
     operation.cancel();
     assert_eq!(operation.wait().unwrap_err().name(), "MXO_E_CANCELED");
+}
+
+fn step<'a>(check: &'a Json, name: &str) -> &'a Json {
+    check["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
+}
+
+fn asked_for(simulator: &Simulator, field: &str) -> usize {
+    simulator.requests().iter().filter(|request| request.form.contains_key(field)).count()
+}
+
+#[test]
+fn one_conversation_with_the_mail_server_ends_in_order_and_each_step_takes_its_own_time() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    let before = simulator.smtp_sessions().len();
+    simulator.misbehave(json!({"name": "delay", "at": "smtp.auth", "ms": 300}));
+    simulator.misbehave(json!({"name": "delay", "at": "smtp.ehlo", "ms": 200, "times": 1}));
+    let check = check(&host);
+    assert!(step(&check, "smtp_login")["duration_ms"].as_u64().unwrap() >= 300, "{check:#}");
+    assert!(step(&check, "smtp_tls")["duration_ms"].as_u64().unwrap() >= 200, "{check:#}");
+    assert!(step(&check, "smtp_connect")["duration_ms"].as_u64().unwrap() < 200, "{check:#}");
+    let sessions = simulator.smtp_sessions().split_off(before);
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    assert_eq!(sessions[0].commands.last().map(String::as_str), Some("QUIT"), "{sessions:?}");
+}
+
+#[test]
+fn a_connected_system_is_asked_for_no_code_and_not_refreshed_in_a_loop() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    let codes = asked_for(&simulator, "scope") - asked_for(&simulator, "refresh_token");
+    for _ in 0..3 {
+        let check = check(&host);
+        assert_eq!(check["verdict"], "ok", "{check:#}");
+    }
+    assert_eq!(asked_for(&simulator, "refresh_token"), 1, "Microsoft takes more for a loop (AADSTS50196)");
+    assert_eq!(asked_for(&simulator, "scope") - 1, codes, "a code that nobody needs");
+    // The last of them said why it did not ask.
+    let check = check(&host);
+    assert_eq!(step(&check, "application")["state"], "skipped", "{check:#}");
+}
+
+#[test]
+fn a_reason_that_is_gone_is_not_named() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    simulator.set(json!({"public_client_flows": false}));
+    host.start_sign_in().wait().unwrap_err();
+    simulator.set(json!({"public_client_flows": true}));
+    names(&check(&host), "token", "MXO_E_SIGN_IN_REQUIRED", &["not connected", "start the sign-in"]);
+}
+
+#[test]
+fn a_permission_to_send_that_is_missing_is_not_called_a_refused_login_too() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    simulator.misbehave(json!({"name": "scope-reduced", "scope": "SMTP.Send", "at": "refresh"}));
+    names(&check(&host), "permissions", "MXO_E_PERMISSION_MISSING", &["SMTP.Send", "API permissions"]);
+}
+
+#[test]
+fn a_service_that_is_disturbed_says_nothing_of_public_client_flows() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    simulator.misbehave(json!({"name": "http", "status": 503, "body": "html", "at": "poll"}));
+    let check = check(&host);
+    assert_eq!(check["cause"]["name"], "MXO_E_IDENTITY_BUSY", "{check:#}");
+    assert_ne!(step(&check, "public_client")["state"], "ok", "{check:#}");
+}
+
+#[test]
+fn a_token_that_the_server_repeats_is_not_told() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    // Refreshed just now, so that the check uses this one.
+    let (token, _) = host.token(1_000_000).unwrap();
+    simulator.misbehave(json!({"name": "reply", "at": "smtp.auth", "text": format!("535 5.7.3 no good: {token}")}));
+    let check = check(&host);
+    names(&check, "smtp_login", "MXO_E_LOGIN_REFUSED", &[]);
+    assert!(!check.to_string().contains(&token) && check.to_string().contains("(secret)"), "{check:#}");
+}
+
+#[test]
+fn a_check_that_is_cancelled_loses_no_refresh_token() {
+    let simulator = simulator();
+    simulator.set(json!({"rotation": "revoking"}));
+    let host = Host::connected(&simulator);
+    simulator.misbehave(json!({"name": "delay", "at": "refresh", "ms": 1000, "times": 1, "when": "after"}));
+    let operation = start(&host);
+    until(|| asked_for(&simulator, "refresh_token") == 1);
+    operation.cancel();
+    assert_eq!(operation.wait().unwrap_err().name(), "MXO_E_CANCELED");
+    host.token(1_000_000).unwrap();
+    assert_eq!(host.system()["status"]["state"], "connected");
+}
+
+#[test]
+fn a_port_that_swallows_everything_is_blocked_too() {
+    let simulator = simulator();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY: it is a listening socket, and listening again only changes the length of its queue.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let address = listener.local_addr().unwrap();
+    // When the queue is full, the system drops whatever else knocks.
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queue.push(stream);
+        assert!(queue.len() < 100, "the queue does not fill");
+    }
+    let mut settings: Json = serde_json::from_str(&simulator.settings_json()).unwrap();
+    settings["cloud"]["smtp"]["port"] = json!(address.port());
+    let host = Host::opened(&simulator, &json!({"proxy": "none", "timeouts": {"connect_s": 1}}), &settings.to_string());
+    host.sign_in(&simulator).unwrap();
+    names(
+        &check(&host),
+        "smtp_connect",
+        "MXO_E_NETWORK",
+        &["did not answer in time", "firewall", &address.port().to_string()],
+    );
+}
+
+#[test]
+fn the_list_grows_step_by_step_and_then_the_end_is_told() {
+    unsafe extern "C" fn keep(user_data: *mut c_void, _: *mut mxo_operation, change: *const mxo_value) {
+        // SAFETY: what `start_with` was given, and a value that is lent for the call.
+        let (told, json) = unsafe { (&*user_data.cast::<Mutex<Vec<Json>>>(), CStr::from_ptr(mxo_value_json(change))) };
+        told.lock().unwrap().push(serde_json::from_slice(json.to_bytes()).unwrap());
+    }
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    let told: Mutex<Vec<Json>> = Mutex::default();
+    let operation = start_with(&host, None, Some(keep), (&raw const told).cast_mut().cast()).unwrap();
+    let result = operation.wait().unwrap();
+    until(|| told.lock().unwrap().last().is_some_and(|last| last.get("operation_id").is_some()));
+    let told = told.lock().unwrap();
+    let (end, lists) = told.split_last().unwrap();
+    assert_eq!(end["status"], 0);
+    assert_eq!(lists.len(), 13);
+    for (index, list) in lists.iter().enumerate() {
+        assert_eq!(list["verdict"], "pending", "{list:#}");
+        assert_eq!(list["steps"].as_array().unwrap()[..], result["steps"].as_array().unwrap()[..=index]);
+    }
+}
+
+#[test]
+fn options_are_checked() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    for (options, word) in [(r#"{"colour": 1}"#, "colour"), ("[]", "object"), (r#"{"timeout_s": 0}"#, "timeout_s")] {
+        let failure = start_with(&host, Some(options), None, null_mut()).err().unwrap();
+        assert!(failure.name() == "MXO_E_ARGUMENT" && failure.message().contains(word), "{}", failure.error);
+    }
+}
+
+#[test]
+fn when_the_time_is_over_nothing_else_is_tried() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    simulator.misbehave(json!({"name": "delay", "at": "devicecode", "ms": 5000}));
+    let operation = start_with(&host, Some(r#"{"timeout_s": 1}"#), None, null_mut()).unwrap();
+    names(&operation.wait().unwrap(), "identity_answer", "MXO_E_TIMEOUT", &[]);
 }

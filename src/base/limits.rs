@@ -80,8 +80,10 @@ pub const SMTP_IDLE: Duration = Duration::from_secs(120);
 /// How long an SMTP connection may live at all.
 pub const SMTP_LIFE: Duration = Duration::from_secs(900);
 
-/// One diagnosis, over all its steps.
+/// One diagnosis, over all its steps, unless its options say otherwise.
 pub const CHECK: Duration = Duration::from_secs(180);
+/// The longest that they may say.
+pub const CHECK_LONGEST: Duration = Duration::from_secs(600);
 
 /// How long a sign-in code may live whatever the service says.
 pub const DEVICE_CODE_LIFE: Duration = Duration::from_secs(3_600);

@@ -107,7 +107,7 @@ async fn connect(road: &Road, server: &MailServer, patience: &Patience) -> Resul
     Ok(patience.wait(Stream::connect(road, &server.host, server.port)).await??)
 }
 
-/// A connection that is logged in.
+/// A connection; once it was opened it is logged in.
 pub struct Connection {
     stream: Stream,
     session: Session,
@@ -126,6 +126,19 @@ impl Connection {
         initial_response: SecretString,
         patience: &Patience,
     ) -> Result<Self, OpenError> {
+        let connection = Self::connect(core, network, server, patience).await?.secure(network, patience).await?;
+        let connection = connection.login(initial_response, patience).await?;
+        core.log(Level::Debug, "smtp", &format!("SMTP login at {}:{} done", server.host, server.port));
+        Ok(connection)
+    }
+
+    /// The first step: connects by TCP.
+    pub(super) async fn connect(
+        core: &Core,
+        network: &Network,
+        server: &MailServer,
+        patience: &Patience,
+    ) -> Result<Self, Error> {
         let security = match server.tls {
             TlsMode::Starttls => Security::Starttls,
             TlsMode::Implicit => Security::Implicit,
@@ -137,33 +150,44 @@ impl Connection {
         });
         let name = core.options().client_name.clone().or(address).unwrap_or_else(|| "[127.0.0.1]".to_owned());
         let now = core.clock.now();
-        let session = Session::new(security, &name).map_err(Error::from)?;
+        let session = Session::new(security, &name)?;
         let (host, timeouts) = (server.host.clone(), network.road.timeouts);
-        let mut connection = Self { stream, session, host, timeouts, opened: now, used: now };
+        Ok(Self { stream, session, host, timeouts, opened: now, used: now })
+    }
+
+    /// The second step: begins TLS, by STARTTLS where the server wants it so.
+    pub(super) async fn secure(mut self, network: &Network, patience: &Patience) -> Result<Self, Error> {
         loop {
-            match connection.step(patience).await? {
+            match self.step(patience).await? {
                 Event::TlsWanted => {
-                    let Self { stream, session, host, timeouts, opened, used } = connection;
-                    let encrypted = patience.wait(stream.begin_tls(&network.road, &host)).await;
-                    let stream = encrypted.map_err(Error::from)?.map_err(Error::from)?;
-                    connection = Self { stream, session, host, timeouts, opened, used };
-                    connection.session.tls_established().map_err(Error::from)?;
+                    let encrypted = patience.wait(self.stream.begin_tls(&network.road, &self.host)).await;
+                    self = Self { stream: encrypted??, ..self };
+                    self.session.tls_established()?;
                 }
-                Event::Ready(_) => {
-                    connection.session.authenticate(initial_response.clone()).map_err(Error::from)?;
-                }
-                Event::Authenticated => break,
-                Event::LoginRefused(mut refusal) => {
-                    refusal.report.service.hide(initial_response.expose_secret());
-                    connection.quit().await;
-                    return Err(OpenError::Login(Box::new(refusal)));
-                }
-                Event::Goodbye(refusal) => return Err(OpenError::Other(refusal.report.into())),
-                event => return Err(connection.unexpected(&event).into()),
+                Event::Ready(_) => return Ok(self),
+                Event::Goodbye(refusal) => return Err(refusal.report.into()),
+                event => return Err(self.unexpected(&event)),
             }
         }
-        core.log(Level::Debug, "smtp", &format!("SMTP login at {}:{} done", server.host, server.port));
-        Ok(connection)
+    }
+
+    /// The last step: logs in.
+    pub(super) async fn login(
+        mut self,
+        initial_response: SecretString,
+        patience: &Patience,
+    ) -> Result<Self, OpenError> {
+        self.session.authenticate(initial_response.clone()).map_err(Error::from)?;
+        match self.step(patience).await? {
+            Event::Authenticated => Ok(self),
+            Event::LoginRefused(mut refusal) => {
+                refusal.report.service.hide(initial_response.expose_secret());
+                self.quit().await;
+                Err(OpenError::Login(Box::new(refusal)))
+            }
+            Event::Goodbye(refusal) => Err(OpenError::Other(refusal.report.into())),
+            event => Err(self.unexpected(&event).into()),
+        }
     }
 
     /// Whether the connection is worth a try: young, not idle for long, and the server has said nothing meanwhile.
@@ -229,10 +253,10 @@ impl Connection {
         Ok(Delivered { recipients, outcome })
     }
 
-    /// Who issued the server's certificate.
+    /// Who issued the certificates that the server showed, its own first.
     #[must_use]
-    pub fn issuer(&self) -> Option<String> {
-        self.stream.issuer()
+    pub(super) fn issuers(&self) -> Vec<String> {
+        self.stream.issuers()
     }
 
     /// Says goodbye; whether the server answers does not matter.

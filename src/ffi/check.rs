@@ -12,7 +12,6 @@ use super::{mxo_connector, mxo_error, mxo_operation, mxo_status};
 use crate::base::limits;
 use crate::connector::Connector;
 use crate::connector::check::{CheckOptions, check};
-use crate::connector::options::parse;
 
 /// Walks the whole road of a system and tells of each step whether it works: name resolution, connection and
 /// certificate of the sign-in service, its answer, tenant and application, public client flows, the access token (it is
@@ -63,7 +62,7 @@ pub unsafe extern "C" fn mxo_check_start(
         let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?.to_owned();
         // SAFETY: passed on from the header.
         let options = unsafe { optional(options_json, "options_json", limits::OPTIONS) }?;
-        let options = options.map(|json| parse::<CheckOptions>("options_json", json)).transpose()?;
+        let options = options.map(CheckOptions::from_json).transpose()?;
         start(&connector, on_change, user_data, &out, |operation| {
             let core = Arc::clone(&connector.core);
             connector.run(operation, check(core, system_id, options.unwrap_or_default(), Arc::clone(operation)));

@@ -58,8 +58,14 @@ impl Tokens {
     /// The asked scopes that were not granted.
     #[must_use]
     pub fn missing_scopes(&self, app: &App) -> Vec<String> {
-        app.mail_scopes().into_iter().filter(|asked| !self.scopes.iter().any(|one| same_scope(one, asked))).collect()
+        missing_scopes(&self.scopes, app)
     }
+}
+
+/// The asked scopes that are not among the granted ones.
+#[must_use]
+pub fn missing_scopes(granted: &[String], app: &App) -> Vec<String> {
+    app.mail_scopes().into_iter().filter(|asked| !granted.iter().any(|one| same_scope(one, asked))).collect()
 }
 
 /// The scopes that the answer names; an answer without `scope` grants what was asked (RFC 6749 section 5.1).

@@ -46,6 +46,8 @@ pub(super) struct Naming(pub(super) Arc<dyn ServerCertVerifier>);
 pub(super) struct Refused {
     reason: String,
     pub(super) issuer: Option<String>,
+    /// Nothing is wrong with it but that nobody whom we trust issued it.
+    pub(super) untrusted: bool,
 }
 
 impl fmt::Display for Refused {
@@ -68,7 +70,8 @@ impl ServerCertVerifier for Naming {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
             rustls::Error::InvalidCertificate(reason) => {
-                let refused = Refused { reason: reason.to_string(), issuer: issuer(end_entity) };
+                let untrusted = matches!(reason, CertificateError::UnknownIssuer);
+                let refused = Refused { reason: reason.to_string(), issuer: issuer(end_entity), untrusted };
                 rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
             }
             other => other,

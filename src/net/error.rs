@@ -48,6 +48,14 @@ pub enum Error {
         /// Who issued it.
         issuer: Option<String>,
     },
+    /// The certificate was issued by somebody whom this computer does not trust: mostly a firewall that inspects TLS.
+    #[error("the certificate of {host} was issued by {issuer}, which is not trusted")]
+    Issuer {
+        /// The name.
+        host: String,
+        /// Who issued it.
+        issuer: String,
+    },
     /// The handshake failed otherwise.
     #[error("no TLS with {host}: {reason}")]
     Tls {
@@ -191,6 +199,16 @@ impl Error {
                  certificate authority to the system's trusted roots or as \"ca_file\". If the certificate is said \
                  to be expired or not yet valid, check this computer's clock.",
                 )
+            }
+            Self::Issuer { host, issuer } => {
+                let message = format!(
+                    "The certificate of {host} is not trusted: it was issued by \"{issuer}\", whom this computer does \
+                     not know. Mostly that is a firewall or proxy that inspects TLS."
+                );
+                Report::new(Status::Certificate, message).remedy(format!(
+                    "Exempt {host} from TLS inspection in the firewall or proxy. If it inspects TLS on purpose, add \
+                     \"{issuer}\" to the system's trusted roots, or its certificate as \"ca_file\"."
+                ))
             }
             Self::Tls { host, reason } => {
                 Report::new(Status::Tls, format!("No secure connection to {host}: {reason}."))

@@ -45,11 +45,11 @@ impl Stream {
         }
     }
 
-    /// Who issued the certificate of the other side, once TLS has begun.
+    /// Who issued the certificates that the other side showed, its own first, once TLS has begun.
     #[must_use]
-    pub fn issuer(&self) -> Option<String> {
-        let Self::Tls(stream) = self else { return None };
-        certificate::issuer(stream.get_ref().1.peer_certificates()?.first()?)
+    pub fn issuers(&self) -> Vec<String> {
+        let Self::Tls(stream) = self else { return Vec::new() };
+        stream.get_ref().1.peer_certificates().unwrap_or_default().iter().filter_map(certificate::issuer).collect()
     }
 
     /// This computer's address on the connection.

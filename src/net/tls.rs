@@ -91,8 +91,15 @@ pub(super) fn handshake_error(host: &str, error: &rustls::Error) -> Error {
     let host = host.to_owned();
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(refused))) => {
-            let issuer = refused.downcast_ref::<Refused>().and_then(|refused| refused.issuer.clone());
-            Error::Certificate { host, reason: refused.to_string(), issuer }
+            match refused.downcast_ref::<Refused>() {
+                Some(Refused { issuer: Some(issuer), untrusted: true, .. }) => {
+                    Error::Issuer { host, issuer: issuer.clone() }
+                }
+                named => {
+                    let issuer = named.and_then(|named| named.issuer.clone());
+                    Error::Certificate { host, reason: refused.to_string(), issuer }
+                }
+            }
         }
         rustls::Error::InvalidCertificate(reason) => {
             Error::Certificate { host, reason: reason.to_string(), issuer: None }

@@ -1,6 +1,8 @@
 //! The diagnosis: walks the whole road to a mailbox and says of each step whether it works, and what to do if not.
 
+mod identity;
 mod report;
+mod smtp;
 mod steps;
 
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::options::parse;
 use super::smtp::Patience;
 use super::{Core, Operation, Success, UseError};
 use crate::Error;
@@ -17,11 +20,35 @@ use report::Walk;
 use steps::Road;
 
 /// The options of a check. Schema: `docs/schema/check-options.schema.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckOptions {
     /// Looks at the network only: asks for no code and no token, and logs in nowhere.
     pub network_only: bool,
+    /// How long all of it may take, in seconds.
+    pub timeout_s: i64,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self { network_only: false, timeout_s: limits::CHECK.as_secs().cast_signed() }
+    }
+}
+
+impl CheckOptions {
+    /// Reads options; an unknown one is refused and named.
+    pub fn from_json(text: &str) -> Result<Self, UseError> {
+        let options: Self = parse("options_json", text)?;
+        let range = 1..=limits::CHECK_LONGEST.as_secs().cast_signed();
+        if !range.contains(&options.timeout_s) {
+            return Err(UseError::Argument {
+                parameter: "options_json",
+                field: Some("timeout_s".to_owned()),
+                reason: format!("must be from {} to {}", range.start(), range.end()),
+            });
+        }
+        Ok(options)
+    }
 }
 
 /// Checks a system. A fault that is found is the check's result, not its failure.
@@ -34,14 +61,14 @@ pub async fn check(
     let id = system_id.clone();
     let overview = core.in_store(move |store| store.overviews(Some(&id))).await?.into_iter().next();
     let overview = overview.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.clone() })?;
-    let patience = Patience { until: Instant::now().checked_add(limits::CHECK), cancel: operation.cancel.clone() };
+    let time = Duration::from_secs(options.timeout_s.unsigned_abs());
+    let patience = Patience { until: Instant::now().checked_add(time), cancel: operation.cancel.clone() };
     let app = overview.system.app()?;
     let live = core.live(&system_id);
     let mut walk = Walk::new(system_id, &operation);
     let road = Road { core: &core, live: &live, app: &app, overview: &overview, patience: &patience };
-    road.identity(&mut walk, options).await?;
-    road.tokens(&mut walk, options).await?;
-    road.smtp(&mut walk, options).await?;
+    let login = road.identity(&mut walk, options).await?;
+    road.smtp(&mut walk, options, login).await?;
     Ok(Success::ok(walk.result()))
 }
 

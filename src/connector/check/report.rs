@@ -10,6 +10,7 @@ use super::millis;
 use crate::Error;
 use crate::base::{Report, Status, Value};
 use crate::connector::{Operation, UseError};
+use crate::net;
 
 /// A step's name, and what it is called for people.
 pub(super) type Name = (&'static str, &'static str);
@@ -40,36 +41,43 @@ pub(super) struct Walk<'a> {
     system_id: String,
     operation: &'a Operation,
     steps: Vec<Step>,
+    /// Its time ran out at this step: none after it is tried.
+    over: Option<Name>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(system_id: String, operation: &'a Operation) -> Self {
-        Self { system_id, operation, steps: Vec::new() }
+        Self { system_id, operation, steps: Vec::new(), over: None }
     }
 
-    /// Whether none of these steps has failed or was skipped for another's failure.
-    pub(super) fn passed(&self, names: &[Name]) -> bool {
-        !self.steps.iter().any(|step| names.contains(&step.name) && matches!(step.state, "failed" | "blocked"))
+    /// Whether a step was taken and found good.
+    pub(super) fn is_ok(&self, name: Name) -> bool {
+        self.steps.iter().any(|step| step.name == name && step.state == "ok")
     }
 
-    /// Takes a step. One whose forerunners failed is skipped; the host's change of mind and our own deadline end the
-    /// walk, and a fault is what was looked for.
+    /// Takes a step. One whose forerunners failed is skipped; the host's change of mind ends the walk, and a fault is
+    /// what was looked for.
     pub(super) async fn step<T>(
         &mut self,
         name: Name,
         after: &[Name],
         work: impl Future<Output = Result<(T, Found), Error>>,
     ) -> Result<Option<T>, Error> {
-        if let Some(blocked) =
-            self.steps.iter().find(|step| after.contains(&step.name) && matches!(step.state, "failed" | "blocked"))
-        {
-            let words = format!("Not tried, because of \"{}\".", blocked.name.1);
-            self.add(Step { name, state: "blocked", words, facts: json!({}), duration_ms: 0, error: None });
+        if self.is_blocked(name, after) {
             return Ok(None);
         }
         let begun = Instant::now();
         let done = work.await;
-        let duration_ms = millis(begun.elapsed());
+        self.enter(name, millis(begun.elapsed()), done)
+    }
+
+    /// Enters what became of a step.
+    pub(super) fn enter<T>(
+        &mut self,
+        name: Name,
+        duration_ms: u64,
+        done: Result<(T, Found), Error>,
+    ) -> Result<Option<T>, Error> {
         match done {
             Ok((result, Found { words, facts })) => {
                 self.add(Step { name, state: "ok", words, facts, duration_ms, error: None });
@@ -77,12 +85,45 @@ impl<'a> Walk<'a> {
             }
             Err(Error::Use(error @ (UseError::Canceled { .. } | UseError::Closed))) => Err(error.into()),
             Err(error) => {
+                if matches!(error, Error::Use(UseError::Timeout)) {
+                    self.over = Some(name);
+                }
+                let facts = match &error {
+                    Error::Net(net::Error::Issuer { issuer, .. }) => json!({"issuer": issuer}),
+                    Error::Net(net::Error::Certificate { issuer, .. }) => json!({"issuer": issuer}),
+                    _ => json!({}),
+                };
                 let report = error.report();
                 let words = report.message.clone();
-                self.add(Step { name, state: "failed", words, facts: json!({}), duration_ms, error: Some(report) });
+                self.add(Step { name, state: "failed", words, facts, duration_ms, error: Some(report) });
                 Ok(None)
             }
         }
+    }
+
+    /// Skips a step if one of those before it failed.
+    fn is_blocked(&mut self, name: Name, after: &[Name]) -> bool {
+        let in_the_way = |step: &&Step| {
+            self.over == Some(step.name)
+                || after.contains(&step.name) && (step.error.is_some() || step.state == "blocked")
+        };
+        let by = self.steps.iter().find(in_the_way).map(|step| step.name);
+        by.inspect(|by| self.block(name, *by)).is_some()
+    }
+
+    /// Skips those of the steps that were not taken, because of the last fault.
+    pub(super) fn block_rest(&mut self, names: &[Name]) {
+        let Some(by) = self.steps.iter().rfind(|step| step.error.is_some()).map(|step| step.name) else { return };
+        for name in names {
+            if !self.steps.iter().any(|step| step.name == *name) {
+                self.block(*name, by);
+            }
+        }
+    }
+
+    fn block(&mut self, name: Name, by: Name) {
+        let words = format!("Not tried, because of \"{}\".", by.1);
+        self.add(Step { name, state: "blocked", words, facts: json!({}), duration_ms: 0, error: None });
     }
 
     /// A step that is not needed, and why.
@@ -92,15 +133,20 @@ impl<'a> Walk<'a> {
 
     fn add(&mut self, step: Step) {
         self.steps.push(step);
-        self.operation.changed(&Arc::new(Value::from(self.result())));
+        self.operation.changed(&Arc::new(Value::from(self.told("pending"))));
     }
 
-    /// All that is known by now.
+    /// All that was found.
     pub(super) fn result(&self) -> Json {
+        self.told("ok")
+    }
+
+    /// All that is known by now, with the verdict as long as there is no fault.
+    fn told(&self, verdict: &str) -> Json {
         let fault = self.steps.iter().find_map(|step| step.error.as_ref().map(|error| (step, error)));
         json!({
             "system_id": self.system_id,
-            "verdict": if fault.is_some() { "failed" } else { "ok" },
+            "verdict": if fault.is_some() { "failed" } else { verdict },
             "cause": fault.map(|(step, error)| {
                 let mut cause = error.to_json();
                 if let Some(members) = cause.as_object_mut() {

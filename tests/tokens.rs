@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::{Host, checked, simulator, until};
+use common::{Host, Mail, checked, simulator, until};
 use exchange_simulator::Simulator;
 use myq_exchange_online::ffi::string::mxo_string_free;
 use myq_exchange_online::ffi::token::{mxo_access_token_start, mxo_xoauth2};
@@ -189,4 +189,21 @@ fn a_token_comes_as_the_result_of_an_operation_too_and_never_in_an_event() {
     assert_eq!(completion["status"], 0);
     assert!(!completion.to_string().contains(result["access_token"].as_str().unwrap()));
     until(|| operation.wait_for(0).is_ok());
+}
+
+#[test]
+fn a_caller_that_loses_patience_loses_no_refresh_token() {
+    let simulator = simulator();
+    // Whoever lost the answer to a refresh has lost the connection.
+    simulator.set(json!({"rotation": "revoking", "access_token_lifetime_s": 1}));
+    let host = Host::new(&simulator);
+    host.sign_in(&simulator).unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    simulator.set(json!({"access_token_lifetime_s": 3600}));
+    simulator.misbehave(json!({"name": "delay", "at": "refresh", "ms": 1000, "times": 1, "when": "unanswered"}));
+    let failure = host.send_within(&Mail::to_alice(), 300).unwrap_err();
+    assert_eq!(failure.name(), "MXO_E_TIMEOUT", "{}", failure.error);
+    host.token(0).unwrap();
+    assert_eq!(host.system()["status"]["state"], "connected");
+    assert_eq!(refreshes(&simulator), 1);
 }

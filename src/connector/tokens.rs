@@ -95,6 +95,18 @@ impl Core {
         if let Some(token) = self.with_warm_token(system_id, &need, AccessToken::clone) {
             return Ok(token);
         }
+        // A task of its own: a caller that loses patience must not lose the answer, which may hold the only refresh token
+        // that is still good.
+        let (core, id) = (Arc::clone(self), system_id.to_owned());
+        let got = self.handle().spawn(async move { core.cold_token(&id, need).await }).await;
+        got.map_err(|failed| match failed.try_into_panic() {
+            Ok(payload) => Error::panicked(&*payload),
+            Err(_) => UseError::Closed.into(),
+        })?
+    }
+
+    /// The same when there is none in memory.
+    async fn cold_token(self: &Arc<Self>, system_id: &str, need: Need) -> Result<AccessToken, Error> {
         let id = system_id.to_owned();
         let system = self.in_store(move |store| store.system(&id)).await?;
         let system = system.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.to_owned() })?;

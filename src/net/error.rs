@@ -30,6 +30,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Nobody answers at all: mostly a firewall drops what is sent there.
+    #[error("{host}:{port} did not answer in time")]
+    Silent {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A step took longer than its deadline.
     #[error("{host} did not answer in time ({step})")]
     Deadline {
@@ -185,6 +193,14 @@ impl Error {
                 Report::new(Status::Network, format!("No connection to {host} on port {port}: {source}."))
                     .transient()
                     .remedy(format!("Allow this server to reach {host} on TCP port {port} in the firewall."))
+            }
+            Self::Silent { host, port } => {
+                Report::new(Status::Network, format!("{host} did not answer on port {port} in time while connecting."))
+                    .transient()
+                    .remedy(format!(
+                        "Allow this server to reach {host} on TCP port {port} in the firewall, which seems to drop its \
+                         connections without a word."
+                    ))
             }
             Self::Deadline { host, step } => {
                 Report::new(Status::Network, format!("{host} did not answer in time while {step}."))

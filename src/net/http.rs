@@ -173,9 +173,10 @@ fn told(host: &Host, error: &reqwest::Error) -> Error {
     }
     let (host, port) = (host.name.clone(), host.port);
     let source = system.map_or_else(|| std::io::Error::other(deepest(error)), std::io::Error::from_raw_os_error);
-    if error.is_timeout() {
-        let step = if error.is_connect() { "connecting" } else { "talking to the sign-in service" };
-        Error::Deadline { host, step }
+    if error.is_timeout() && error.is_connect() {
+        Error::Silent { host, port }
+    } else if error.is_timeout() {
+        Error::Deadline { host, step: "talking to the sign-in service" }
     } else if error.is_connect() {
         Error::Connect { host, port, source }
     } else {

@@ -73,7 +73,7 @@ pub(super) async fn tcp(road: &Road, host: &str, port: u16) -> Result<TcpStream,
     let stream = match timeout(road.timeouts.connect(), first_of(road, addresses)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(source)) => return Err(Error::Connect { host: host.to_owned(), port, source }),
-        Err(_) => return Err(Error::Deadline { host: host.to_owned(), step: "connecting" }),
+        Err(_) => return Err(Error::Silent { host: host.to_owned(), port }),
     };
     // Commands are small and answered one by one: waiting for more to send would only cost time.
     let _ = stream.set_nodelay(true);

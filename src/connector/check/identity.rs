@@ -1,7 +1,5 @@
 //! The sign-in service: can it be reached, is it itself, does it know the application, and what does it grant.
 
-use std::sync::Arc;
-
 use oauth2::url::Url;
 use serde_json::json;
 use tokio::time::Instant;
@@ -135,12 +133,9 @@ impl Road<'_> {
         Found::new(format!("{how}; it lives for {} minutes.", left_s / 60), json!({"expires_in_s": left_s}))
     }
 
-    /// In a task of its own: whoever loses patience must not lose the answer, which may hold the only good refresh token.
     async fn refreshed(&self, obtained_at_unix_ms: i64) -> Result<AccessToken, Error> {
-        let (core, id) = (Arc::clone(self.core), self.overview.system.id.clone());
         let need = Need { newer_than: Some(obtained_at_unix_ms), ..Need::default() };
-        let refresh = self.core.handle().spawn(async move { core.access_token(&id, need).await });
-        self.patience.wait(refresh).await?.map_err(|_| UseError::Closed)?
+        self.patience.wait(self.core.access_token(&self.overview.system.id, need)).await?
     }
 
     /// As a sign-in begins: a code, and one poll, at which a registration without public client flows is refused.

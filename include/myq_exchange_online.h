@@ -1194,20 +1194,22 @@ mxo_status mxo_send_start(mxo_connector *connector,
 
 /**
  * Walks the whole road of a system and tells of each step whether it works: name resolution, connection and
- * certificate of the sign-in service, its answer, tenant and application, public client flows, the access token (it is
- * refreshed), the permissions, the account; name, connection, encryption and login of the SMTP server. Any thread; does
- * not block. Since ABI 1.1.
+ * certificate of the sign-in service, its answer, tenant and application, public client flows, the access token, the
+ * permissions, the account; name, connection, encryption and login of the SMTP server. The token of a system that is
+ * connected is refreshed, unless it is less than a minute old; of one that is not, a sign-in code is asked for and thrown
+ * away. No mail is sent and nobody is signed in. Any thread; does not block. Since ABI 1.1.
  *
- * The operation's result, and what its changes tell after each step: "/verdict" ("ok" or "failed"), "/cause" (the
- * first fault as error JSON with "/cause/step", or null), "/steps" (each with "step", "title", "state": "ok", "failed"
- * or "skipped", "duration_ms", "detail" in plain words, "facts", "status", "name", "error" with its remedy), "/text"
- * (all of it as a checklist to print). A fault that is found is a result: the operation ends MXO_OK. Three minutes at
- * most.
+ * The operation's result (docs/schema/check-result.schema.json): "/verdict" ("ok" or "failed"), "/cause" (the first
+ * fault as error JSON with "/cause/step", or null), "/steps" (each with "step", "title", "state": "ok", "failed" or
+ * "skipped", "duration_ms", "detail" in plain words, "facts", "status", "name", "error" with its remedy), "/text" (all
+ * of it as a checklist to print). Its changes are the same after each step, with "/verdict" "pending" while there is no
+ * fault; the last one is the completion. A fault that is found is a result: the operation ends MXO_OK. No token is in it.
  *
  * @param connector       An open connector.
  * @param system_id       The system.
  * @param options_json    A JSON object (docs/schema/check-options.schema.json): "network_only" (true: asks for no code
- *                        and no token, and logs in nowhere). May be NULL: the whole road.
+ *                        and no token, and logs in nowhere), "timeout_s" (for all of it, in seconds, 1 to 600). May be
+ *                        NULL: the whole road, in three minutes at most.
  * @param on_change       Is told after each step. May be NULL.
  * @param user_data       Passed to `on_change` as it is. May be NULL.
  * @param drop_user_data  Releases `user_data`, exactly once, also when this call fails. May be NULL.

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use myq_exchange_online::connector::check::CheckOptions;
+use myq_exchange_online::connector::check::{CheckOptions, check};
 use myq_exchange_online::connector::events::Filter;
 use myq_exchange_online::connector::options::parse;
 use myq_exchange_online::connector::sign_in::SignInOptions;
@@ -34,6 +34,8 @@ const PATCH: &str = "system-patch.schema.json";
 const FILTER: &str = "events-filter.schema.json";
 const CHECK: &str = "check-options.schema.json";
 const SIGN_IN: &str = "sign-in-options.schema.json";
+/// What the library gives, and so reads never.
+const RESULT: &str = "check-result.schema.json";
 
 /// Each object that a schema describes, with the type that reads it.
 const OBJECTS: [(&str, &str, Accept); 10] = [
@@ -52,7 +54,7 @@ const OBJECTS: [(&str, &str, Accept); 10] = [
     (PATCH, "", patched),
     (PATCH, "/$defs/settings", |json| patched(&json!({ "settings": json }))),
     (FILTER, "", |json| told(&parse::<Filter>("filter_json", &json.to_string()))),
-    (CHECK, "", |json| told(&parse::<CheckOptions>("options_json", &json.to_string()))),
+    (CHECK, "", |json| told(&CheckOptions::from_json(&json.to_string()))),
     (SIGN_IN, "", |json| told(&parse::<SignInOptions>("options_json", &json.to_string()))),
 ];
 
@@ -208,7 +210,7 @@ fn names(list: &Json) -> BTreeSet<String> {
 #[test]
 fn every_schema_is_of_2020_12_and_describes_each_member() {
     let schemas = Schemas::read();
-    let known: BTreeSet<_> = OBJECTS.iter().map(|(file, ..)| *file).collect();
+    let known: BTreeSet<_> = OBJECTS.iter().map(|(file, ..)| *file).chain([RESULT]).collect();
     assert_eq!(schemas.0.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
     for (file, schema) in &schemas.0 {
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{file}");
@@ -388,4 +390,32 @@ fn without_openid_the_login_name_must_be_given() {
         assert_eq!(schemas.is_valid(SETTINGS, schema, &document), good, "{document}");
         assert_eq!(Settings::from_json(&document).is_ok(), good, "{document}");
     }
+}
+
+#[test]
+fn a_check_gives_what_its_schema_describes() {
+    let schemas = Schemas::read();
+    let schema = schemas.at(RESULT, "");
+    for example in examples(schema) {
+        assert!(schemas.is_valid(RESULT, schema, example), "{example:#}");
+    }
+    // Nobody answers at the address, which is a result as good as any.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut cloud = serde_json::to_value(Cloud::named("worldwide").unwrap()).unwrap();
+    for name in ["device_authorization_endpoint", "token_endpoint", "authorization_endpoint"] {
+        cloud[name] = json!(format!("https://{closed}/{{tenant}}/oauth2"));
+    }
+    cloud["smtp"] = json!({"host": "127.0.0.1", "port": closed.port(), "tls": "starttls"});
+    let connector = Connector::open(Options::from_json(r#"{"proxy": "none"}"#).unwrap()).unwrap();
+    let client_id = "0d6f3c9a-51b2-4c84-9e0f-7a8b6c5d4e3f";
+    let id = connector.add_system("Scans", client_id, "contoso.com", Some(&json!({ "cloud": cloud }))).unwrap();
+    let operation = connector.new_operation().unwrap();
+    let (core, told) = (Arc::clone(&connector.core), Arc::clone(&operation));
+    connector.run(&operation, check(core, id, CheckOptions::default(), told));
+    let Some(Ok(success)) = operation.wait(Some(std::time::Duration::from_secs(60))) else { panic!("no result") };
+    let result: Json = serde_json::from_slice(success.value.json().to_bytes()).unwrap();
+    assert!(schemas.is_valid(RESULT, schema, &result), "{result:#}");
+    let steps = result["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap().to_owned());
+    assert_eq!(steps.collect::<BTreeSet<_>>(), names(schemas.at(RESULT, "/$defs/name/enum")));
+    connector.close();
 }

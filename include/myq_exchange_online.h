@@ -209,7 +209,8 @@ typedef void (*mxo_drop_fn)(void *user_data);
  *
  * `operation` and `change` are borrowed for the call: free neither. For a sign-in `change` is what
  * mxo_sign_in_state tells (with "/state" and, at "code_waiting", "/code/user_code" and
- * "/code/verification_uri"); for other operations it comes once, at the end, with "/status" and "/operation_id".
+ * "/code/verification_uri"); for other operations it comes at the end, with "/status" and "/operation_id", and for a
+ * check after each step before, as mxo_check_start says.
  */
 typedef void (*mxo_operation_fn)(void *user_data, mxo_operation *operation, const mxo_value *change);
 

@@ -19,7 +19,8 @@ use crate::connector::{Line, Operation};
 ///
 /// `operation` and `change` are borrowed for the call: free neither. For a sign-in `change` is what
 /// mxo_sign_in_state tells (with "/state" and, at "code_waiting", "/code/user_code" and
-/// "/code/verification_uri"); for other operations it comes once, at the end, with "/status" and "/operation_id".
+/// "/code/verification_uri"); for other operations it comes at the end, with "/status" and "/operation_id", and for a
+/// check after each step before, as mxo_check_start says.
 pub type mxo_operation_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, operation: *mut mxo_operation, change: *const mxo_value)>;
 

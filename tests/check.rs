@@ -231,6 +231,49 @@ fn an_administrator_who_signed_in_as_himself() {
 }
 
 #[test]
+fn an_administrator_without_a_mailbox_and_who_it_should_have_been() {
+    let mut options = exchange_simulator::Options::default();
+    options.accounts[1].mailbox = false;
+    let simulator = Simulator::start(options).unwrap();
+    simulator.set(json!({"interval_s": 1}));
+    let host = with_settings(&simulator, |settings| settings["sender"] = json!(simulator.account()));
+    let sign_in_as = |upn: &str| {
+        let operation = host.start_sign_in();
+        simulator.approve_as(&host.code().unwrap(), upn);
+        operation.wait().unwrap();
+    };
+    sign_in_as("admin@contoso.example");
+    let words = ["admin@contoso.example signed in", "sign in as print@contoso.example"];
+    names(&check(&host), "smtp_login", "MXO_E_WRONG_ACCOUNT", &words);
+    // Another account than before, but the right one.
+    sign_in_as("print@contoso.example");
+    assert_eq!(check(&host)["verdict"], "ok");
+}
+
+#[test]
+fn a_sign_in_that_brought_too_little_is_told_as_such() {
+    let simulator = simulator();
+    let host = Host::new(&simulator);
+    simulator.misbehave(json!({"name": "scope-reduced", "scope": "SMTP.Send"}));
+    let operation = host.start_sign_in();
+    simulator.approve(&host.code().unwrap());
+    operation.wait().unwrap_err();
+    let check = check(&host);
+    names(&check, "permissions", "MXO_E_PERMISSION_MISSING", &["SMTP.Send"]);
+    assert_eq!(check["steps"].as_array().unwrap().len(), 13, "{check:#}");
+}
+
+#[test]
+fn an_inspected_mail_server_is_named_and_its_issuer_too() {
+    let simulator = simulator();
+    let host = Host::connected(&simulator);
+    simulator.misbehave(json!({"name": "certificate", "flaw": "unknown-issuer", "at": "smtp.tls"}));
+    let check = check(&host);
+    names(&check, "smtp_tls", "MXO_E_CERTIFICATE", &["Exchange simulator test authority", "inspects TLS", "ca_file"]);
+    assert_eq!(step(&check, "smtp_tls")["facts"]["issuer"], "Exchange simulator test authority");
+}
+
+#[test]
 fn a_port_that_is_blocked() {
     let simulator = simulator();
     let host = Host::connected(&simulator);

@@ -221,11 +221,16 @@ impl Road<'_> {
     }
 
     fn account(&self, connected: &Connected) -> Result<((), Found), Error> {
-        if let Some(warning) = connected.warnings.iter().find(|one| one.report.status == Status::WrongAccount) {
-            return Err(warning.report.clone().into());
-        }
-        let login_name = self.overview.system.settings.login_name.as_ref().unwrap_or(&connected.login_name);
+        let settings = &self.overview.system.settings;
+        let login_name = settings.login_name.as_ref().unwrap_or(&connected.login_name);
+        let meant = settings.login_name.as_ref().or(settings.sender.as_ref());
         let username = connected.account.as_ref().map(|account| account.username.as_str());
+        let is_meant = username.is_some_and(|username| meant.is_some_and(|meant| meant.eq_ignore_ascii_case(username)));
+        let mut warnings = connected.warnings.iter().map(|warning| &warning.report);
+        // Whom the settings name is right, whoever it was before.
+        if let Some(report) = warnings.find(|report| report.status == Status::WrongAccount && !is_meant) {
+            return Err(report.clone().into());
+        }
         let words = match username {
             Some(username) if !username.eq_ignore_ascii_case(login_name) => {
                 format!("{username} signed in, and uses the mailbox {login_name}.")

@@ -27,6 +27,18 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The same to add to epoch milliseconds.
+#[must_use]
+pub fn signed_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How long from now until `later`, both in epoch milliseconds; zero when that is past.
+#[must_use]
+pub fn time_until(now_unix_ms: i64, later_unix_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(later_unix_ms.saturating_sub(now_unix_ms)).unwrap_or(0))
+}
+
 /// The clock of one core.
 #[derive(Debug)]
 pub struct Clock {
@@ -82,7 +94,7 @@ impl Clock {
     #[must_use]
     pub fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        signed_millis(since)
     }
 
     /// Hears what time it is at the service (`Date`, RFC 9110 section 6.6.1).
@@ -96,12 +108,6 @@ impl Clock {
     #[must_use]
     pub fn service_unix_s(&self) -> i64 {
         self.unix_s().saturating_add(self.service_ahead_s.load(Ordering::Relaxed))
-    }
-
-    /// A moment of this clock as seconds since 1970.
-    #[must_use]
-    pub fn unix_s_at(&self, moment: Moment) -> i64 {
-        self.unix_ms_at(moment) / 1000
     }
 
     /// A moment of this clock in epoch milliseconds.

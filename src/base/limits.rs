@@ -50,7 +50,7 @@ pub const STORE_WATCH: Duration = Duration::from_millis(200);
 /// Longest time without a refresh: a grant that nobody uses dies on day 90.
 pub const IDLE_REFRESH: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Longest pause after refreshes that failed for a passing reason, unless the service asks for more.
-pub const REFRESH_PAUSE: Duration = Duration::from_secs(60);
+pub const REFRESH_BACKOFF: Duration = Duration::from_secs(60);
 /// Most events that wait in one subscription before the oldest are dropped (completions are not counted).
 pub const EVENTS: usize = 1_024;
 /// Most callbacks (log lines, changes of a sign-in) that wait for one function before the oldest are dropped.

@@ -302,7 +302,7 @@ impl Core {
     }
 
     /// Waits until no such exchange runs.
-    pub(super) fn wait_for_answers(&self, time: Duration) {
+    fn wait_for_answers(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut running = lock(&self.exchanges.0);
         while *running > 0 {

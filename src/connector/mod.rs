@@ -50,16 +50,10 @@ pub struct Connector {
     options: Options,
     logger: Mutex<Option<(Level, Courier<Line>)>>,
     subscriptions: Mutex<Vec<Weak<Subscription>>>,
-    operations: Mutex<Operations>,
-    /// The same as the operations say, for a quick look.
+    operations: Mutex<HashMap<i64, Arc<Operation>>>,
+    /// Set under the lock of the operations, so that none begins afterwards.
     closed: AtomicBool,
     stop: CancellationToken,
-}
-
-#[derive(Default)]
-struct Operations {
-    closed: bool,
-    live: HashMap<i64, Arc<Operation>>,
 }
 
 /// Numbers the operations of this process: 1 … 2^53 - 1.
@@ -93,12 +87,11 @@ impl Connector {
     /// Shuts down within two seconds, whatever its callbacks do. Doing it twice is fine.
     pub fn close(&self) {
         let live = {
-            let mut operations = lock(&self.operations);
-            if std::mem::replace(&mut operations.closed, true) {
+            let operations = lock(&self.operations);
+            if self.closed.swap(true, Ordering::SeqCst) {
                 return;
             }
-            self.closed.store(true, Ordering::SeqCst);
-            operations.live.values().cloned().collect::<Vec<_>>()
+            operations.values().cloned().collect::<Vec<_>>()
         };
         self.stop.cancel();
         self.core.wake();
@@ -139,22 +132,22 @@ impl Connector {
     /// A new operation, to be given its work with [`Connector::run`].
     pub fn new_operation(&self) -> Result<Arc<Operation>, UseError> {
         let mut operations = lock(&self.operations);
-        if operations.closed {
+        if self.is_closed() {
             return Err(UseError::Closed);
         }
-        if operations.live.len() >= limits::HANDLES {
+        if operations.len() >= limits::HANDLES {
             return Err(UseError::Limit { what: "running operations" });
         }
         let id = NEXT_OPERATION.fetch_add(1, Ordering::Relaxed);
         let operation = Arc::new(Operation::new(id, self.stop.child_token()));
-        operations.live.insert(id, Arc::clone(&operation));
+        operations.insert(id, Arc::clone(&operation));
         Ok(operation)
     }
 
     /// Forgets an operation whose work never began.
     pub fn abandon(&self, operation: &Arc<Operation>) {
         operation.silence();
-        lock(&self.operations).live.remove(&operation.id);
+        lock(&self.operations).remove(&operation.id);
     }
 
     /// Runs the work of an operation on the library's threads.
@@ -199,14 +192,14 @@ impl Connector {
                 self.publish(&completion);
             }
         }
-        lock(&self.operations).live.remove(&operation.id);
+        lock(&self.operations).remove(&operation.id);
     }
 
     /// Sets the logger, or removes it. The one before is told nothing more.
     pub fn set_logger(&self, logger: Option<(Level, Courier<Line>)>) -> Result<(), UseError> {
-        // Under the lock of `closed`, so that no logger outlives its connector.
+        // Under the lock under which `closed` is set, so that no logger outlives its connector.
         let operations = lock(&self.operations);
-        if operations.closed {
+        if self.is_closed() {
             drop(operations);
             if let Some((_, courier)) = logger {
                 courier.close();
@@ -223,8 +216,8 @@ impl Connector {
 
     /// Opens a subscription.
     pub fn subscribe(&self, filter: events::Filter) -> Result<Arc<Subscription>, UseError> {
-        let operations = lock(&self.operations);
-        if operations.closed {
+        let _closing_waits = lock(&self.operations);
+        if self.is_closed() {
             return Err(UseError::Closed);
         }
         let subscription = Arc::new(Subscription::new(filter));

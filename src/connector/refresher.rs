@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::tokens::Need;
 use super::{Core, Level};
+use crate::base::clock::{signed_millis, time_until};
 use crate::base::limits;
 use crate::store::Living;
 
@@ -23,15 +24,17 @@ const AFTER_FAILURE_MS: i64 = 300_000;
 /// Looks for as long as the core lives.
 pub(super) async fn refresh_ahead(core: Weak<Core>) {
     let mut later = HashMap::new();
+    // Not at once: a host that opens, asks one thing and closes has no use for it.
+    let mut pause = LOOK.1;
     loop {
-        let pause = {
+        tokio::time::sleep(pause).await;
+        pause = {
             let Some(core) = core.upgrade() else { return };
             if core.stop.is_cancelled() {
                 return;
             }
             core.refresh_what_is_due(&mut later).await
         };
-        tokio::time::sleep(pause).await;
     }
 }
 
@@ -53,8 +56,7 @@ impl Core {
                     later.insert(grant.system_id, now.saturating_add(AFTER_FAILURE_MS));
                 }
             } else {
-                let wait = Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0));
-                next = next.min(wait);
+                next = next.min(time_until(now, due));
             }
         }
         next.max(LOOK.1)
@@ -62,7 +64,7 @@ impl Core {
 }
 
 fn due_at(grant: &Living, ahead: bool) -> i64 {
-    let weekly = i64::try_from(limits::IDLE_REFRESH.as_millis()).unwrap_or(i64::MAX);
+    let weekly = signed_millis(limits::IDLE_REFRESH);
     let weekly = grant.obtained_at_unix_ms.saturating_add(weekly);
     if !ahead {
         return weekly;

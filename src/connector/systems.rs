@@ -211,6 +211,17 @@ impl super::Core {
         Ok(found.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.to_owned() })?)
     }
 
+    /// The same from a task; `None` when the system is not there any more.
+    pub(super) async fn overview_now(&self, system_id: &str) -> Result<Option<Overview>, Error> {
+        let id = system_id.to_owned();
+        Ok(self.in_store(move |store| store.overviews(Some(&id))).await?.into_iter().next())
+    }
+
+    /// Its connection alone.
+    pub(super) async fn connected_now(&self, system_id: &str) -> Result<Option<Connected>, Error> {
+        Ok(self.overview_now(system_id).await?.and_then(|overview| overview.connected))
+    }
+
     /// Tells everybody that a system changed, with its new state. From a thread that may block.
     pub fn system_changed(&self, system_id: &str, change: &str) {
         self.tell(system_id, change, self.overview(system_id).ok().as_ref());
@@ -218,9 +229,8 @@ impl super::Core {
 
     /// The same from a task.
     pub async fn announce(&self, system_id: &str, change: &str) {
-        let id = system_id.to_owned();
-        let found = self.in_store(move |store| store.overviews(Some(&id))).await;
-        self.tell(system_id, change, found.unwrap_or_default().first());
+        let found = self.overview_now(system_id).await;
+        self.tell(system_id, change, found.ok().flatten().as_ref());
     }
 
     fn tell(&self, system_id: &str, change: &str, overview: Option<&Overview>) {

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::core::LiveSystem;
 use super::{Core, Level, UseError, lock};
 use crate::Error;
+use crate::base::clock::{signed_millis, time_until};
 use crate::base::{Moment, Report, limits};
 use crate::identity::{self, Answer, App, Request, Tokens};
 use crate::net::http::Failure;
@@ -17,7 +18,7 @@ use crate::store::{Connected, Grant, Pause, System};
 /// A token that ends within this time counts as ended, when a new one can be had (as MSAL does).
 const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
 /// A token that was refreshed within this time is not refreshed again: Microsoft takes that for a loop (AADSTS50196).
-const REFRESH_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const YOUNG: Duration = Duration::from_secs(60);
 /// Pause before the one repetition of a refresh that failed for a passing reason.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The first pause after a refresh that failed for a passing reason, for everybody; it doubles each time.
@@ -59,6 +60,14 @@ pub struct Need {
     pub refused: Option<SecretString>,
     /// It must have come after this, in epoch milliseconds: a refresh ahead of need.
     pub newer_than: Option<i64>,
+}
+
+/// What the store has of a token.
+enum Stored {
+    /// One that serves.
+    Good(AccessToken),
+    /// It takes a refresh.
+    Stale(Box<Grant>),
 }
 
 impl AccessToken {
@@ -119,8 +128,8 @@ impl Core {
             return Ok(token);
         }
         loop {
-            if let Some(settled) = self.token_of_store(&system, &live, &need).await? {
-                return settled;
+            if let Stored::Good(token) = self.token_of_store(&system, &live, &need).await? {
+                return Ok(token);
             }
             // Until the answer is kept and the lease free for others.
             let exchange = self.exchange();
@@ -134,8 +143,9 @@ impl Core {
             };
             // Somebody may have refreshed between the look and the lease.
             let settled = match self.token_of_store(&system, &live, &need).await {
-                Ok(None) => self.refresh(&system, &live).await,
-                settled => settled.and_then(Option::transpose),
+                Ok(Stored::Good(token)) => Ok(Some(token)),
+                Ok(Stored::Stale(grant)) => self.refresh(&system, &live, *grant).await,
+                Err(error) => Err(error),
             };
             lease.give_back().await;
             drop(exchange);
@@ -148,29 +158,25 @@ impl Core {
         }
     }
 
-    /// What the store says: a token that serves, a reason why there is none, or `None`: it takes a refresh.
-    async fn token_of_store(
-        &self,
-        system: &System,
-        live: &Arc<LiveSystem>,
-        need: &Need,
-    ) -> Result<Option<Result<AccessToken, Error>>, Error> {
+    /// What the store says; an error is the reason why there is no token and no refresh either.
+    async fn token_of_store(&self, system: &System, live: &Arc<LiveSystem>, need: &Need) -> Result<Stored, Error> {
         let grant = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
-        if let Some(dead) = grant.connected.dead {
-            return Err(dead.into());
+        if let Some(dead) = &grant.connected.dead {
+            return Err(dead.clone().into());
         }
         let stored = self.stored_token(system, &grant);
         *lock(&live.token.current) = Some(stored.clone());
         if stored.serves(need, self.clock.now()) {
-            return Ok(Some(Ok(stored)));
+            return Ok(Stored::Good(stored));
         }
-        let now = self.clock.unix_ms();
-        let left = |pause: &Pause| u64::try_from(pause.until_unix_ms.saturating_sub(now)).ok().filter(|left| *left > 0);
-        let pause = grant.pause.and_then(|pause| left(&pause).map(|left| (Duration::from_millis(left), pause)));
-        Ok(pause.map(|(left, pause)| {
-            let report = Report { retry_after: Some(left), ..pause.report };
-            self.or_what_lives(report.into(), live, need)
-        }))
+        if let Some(pause) = &grant.pause {
+            let left = time_until(self.clock.unix_ms(), pause.until_unix_ms);
+            if !left.is_zero() {
+                let report = Report { retry_after: Some(left), ..pause.report.clone() };
+                return self.or_what_lives(report.into(), live, need).map(Stored::Good);
+            }
+        }
+        Ok(Stored::Stale(Box::new(grant)))
     }
 
     /// A refresh that failed for a passing reason is no failure while the token lives.
@@ -185,18 +191,16 @@ impl Core {
     /// No token is believed for longer than its own life: the clock may have been set back.
     fn stored_token(&self, system: &System, grant: &Grant) -> AccessToken {
         let now_ms = self.clock.unix_ms();
-        let until = |end: i64| Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0));
-        let life = grant.expires_at_unix_ms.saturating_sub(grant.obtained_at_unix_ms);
-        let life = Duration::from_millis(u64::try_from(life).unwrap_or(0));
+        let life = time_until(grant.obtained_at_unix_ms, grant.expires_at_unix_ms);
+        let new_until_ms = grant.obtained_at_unix_ms.saturating_add(signed_millis(YOUNG));
         let now = self.clock.now();
-        let new = i64::try_from(REFRESH_PAUSE.as_millis()).unwrap_or(0);
         AccessToken {
             token: grant.access_token.clone(),
             login_name: login_name(system, &grant.connected),
-            expires_at: now.after(until(grant.expires_at_unix_ms).min(life)),
+            expires_at: now.after(time_until(now_ms, grant.expires_at_unix_ms).min(life)),
             expires_at_unix_s: grant.expires_at_unix_ms / 1000,
             obtained_at_unix_ms: grant.obtained_at_unix_ms,
-            new_until: now.after(until(grant.obtained_at_unix_ms.saturating_add(new)).min(REFRESH_PAUSE)),
+            new_until: now.after(time_until(now_ms, new_until_ms).min(YOUNG)),
             refreshed: grant.refreshed,
         }
     }
@@ -208,8 +212,12 @@ impl Core {
 
     /// Refreshes, durable before it is used: strict servers refuse the old refresh token from then on. `None` when the
     /// grant is another one by now.
-    async fn refresh(&self, system: &System, live: &Arc<LiveSystem>) -> Result<Option<AccessToken>, Error> {
-        let grant = self.grant(&system.id).await?.ok_or(UseError::NotConnected)?;
+    async fn refresh(
+        &self,
+        system: &System,
+        live: &Arc<LiveSystem>,
+        grant: Grant,
+    ) -> Result<Option<AccessToken>, Error> {
         let before = grant.refresh_token.clone();
         let refreshed = self.refresh_patiently(system, live, &grant).await;
         let after = match &refreshed {
@@ -259,7 +267,7 @@ impl Core {
 
     fn renewed(&self, grant: Grant, tokens: &Tokens) -> Grant {
         let now = self.clock.unix_ms();
-        let life = i64::try_from(tokens.expires_in.as_millis()).unwrap_or(i64::MAX);
+        let life = signed_millis(tokens.expires_in);
         Grant {
             refresh_token: tokens.refresh_token.clone().unwrap_or(grant.refresh_token),
             access_token: tokens.access_token.clone(),
@@ -279,8 +287,8 @@ impl Core {
         report.transient.then(|| {
             let failures = grant.pause.as_ref().map_or(0, |pause| pause.failures).saturating_add(1);
             let backoff = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(8)).unwrap_or(256) / 2);
-            let pause = jittered(backoff.min(limits::REFRESH_PAUSE)).max(report.retry_after.unwrap_or_default());
-            let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+            let pause = jittered(backoff.min(limits::REFRESH_BACKOFF)).max(report.retry_after.unwrap_or_default());
+            let pause_ms = signed_millis(pause);
             let until_unix_ms = self.clock.unix_ms().saturating_add(pause_ms);
             Grant { pause: Some(Pause { until_unix_ms, failures, report }), ..grant }
         })

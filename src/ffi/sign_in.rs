@@ -150,8 +150,6 @@ pub unsafe extern "C" fn mxo_sign_in_state(
         let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
         let (system_id, sign_in_id) = unsafe { which(system_id, sign_in_id) }?;
-        // While everything lives in one process, that process polls by itself: nothing to ask for here.
-        let _ = timeout_ms;
         let json = connector.sign_in_state(system_id, sign_in_id, time(timeout_ms))?;
         out.give::<Value>(Arc::new(json.into()))?;
         Ok(Status::Ok)

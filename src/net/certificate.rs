@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Longest name that is shown, in characters.
 const NAME: usize = 120;
@@ -21,16 +21,12 @@ pub fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
     match (organization, common) {
         (Some(organization), Some(common)) if organization != common => Some(format!("{common} ({organization})")),
         (Some(name), _) | (None, Some(name)) => Some(name),
-        (None, None) => Some(shown(&printed(name))),
+        (None, None) => Some(shown(&name.to_string())),
     }
 }
 
 fn text<'a>(mut attributes: impl Iterator<Item = &'a x509_parser::x509::AttributeTypeAndValue<'a>>) -> Option<String> {
     attributes.find_map(|attribute| attribute.as_str().ok()).filter(|name| !name.is_empty()).map(shown)
-}
-
-fn printed(name: &X509Name<'_>) -> String {
-    name.to_string()
 }
 
 fn shown(name: &str) -> String {

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use crate::base::clock::signed_millis;
 use crate::base::{Report, limits};
 use crate::identity::Account;
 use crate::identity::request::Protocol;
@@ -238,7 +239,7 @@ impl SignIn {
     /// Whether it can still come to something. One whose time ran out while no process looked at it cannot.
     #[must_use]
     pub fn is_running(&self, now_unix_ms: i64) -> bool {
-        let life = i64::try_from(limits::DEVICE_CODE_LIFE.as_millis()).unwrap_or(i64::MAX);
+        let life = signed_millis(limits::DEVICE_CODE_LIFE);
         let end = match (self.state, &self.code) {
             (SignInState::Connected | SignInState::Failed, _) => return false,
             (SignInState::CodeWaiting, Some(code)) => code.expires_at_unix_ms.saturating_add(LAST_POLL_MS),

@@ -10,17 +10,16 @@ use super::steps::{
 };
 use super::{CheckOptions, millis};
 use crate::Error;
+use crate::base::clock::signed_millis;
 use crate::base::{Report, Status};
 use crate::connector::UseError;
-use crate::connector::tokens::{AccessToken, Need};
+use crate::connector::tokens::{AccessToken, Need, YOUNG};
 use crate::identity::aadsts::Action;
 use crate::identity::request::Protocol;
 use crate::identity::{self, DeviceFlow, Tokens, token};
 use crate::net::Stream;
 use crate::store::{Connected, Grant, SignInState};
 
-/// A token that was refreshed within this time is not refreshed again: Microsoft takes that for a loop (AADSTS50196).
-const YOUNG_MS: i64 = 60_000;
 /// What must work before a token is asked for.
 const BEFORE_TOKEN: [Name; 6] = [RESOLVE, CONNECT, TLS, ANSWER, APPLICATION, PUBLIC_CLIENT];
 
@@ -90,7 +89,7 @@ impl Road<'_> {
         let begun = Instant::now();
         if let Some(grant) = grant.as_ref().filter(|grant| grant.connected.dead.is_none() && !paused(grant)) {
             let age_ms = now_ms.saturating_sub(grant.obtained_at_unix_ms);
-            if grant.refreshed && (0..YOUNG_MS).contains(&age_ms) {
+            if grant.refreshed && (0..signed_millis(YOUNG)).contains(&age_ms) {
                 let age_s = age_ms / 1000;
                 self.not_asked(walk, &format!("It gave a token {age_s} s ago, and takes more for a loop."));
             } else {
@@ -204,9 +203,7 @@ impl Road<'_> {
     }
 
     async fn connected(&self) -> Result<Connected, Error> {
-        let id = self.overview.system.id.clone();
-        let found = self.core.in_store(move |store| store.overviews(Some(&id))).await?;
-        let connected = found.into_iter().next().and_then(|overview| overview.connected);
+        let connected = self.core.connected_now(&self.overview.system.id).await?;
         Ok(connected.ok_or(UseError::NotConnected)?)
     }
 
@@ -261,6 +258,50 @@ fn place(report: &Report) -> Name {
         Status::PublicClientOff => PUBLIC_CLIENT,
         Status::PermissionMissing => PERMISSIONS,
         Status::WrongAccount => ACCOUNT,
-        _ => TOKEN,
+        Status::SignInRequired
+        | Status::SignInDeclined
+        | Status::SignInExpired
+        | Status::Consent
+        | Status::Policy
+        | Status::Account
+        | Status::IdentityRefused
+        | Status::Disabled
+        | Status::Ok
+        | Status::Pending
+        | Status::Timeout
+        | Status::End
+        | Status::Partial
+        | Status::Argument
+        | Status::Handle
+        | Status::Closed
+        | Status::Forked
+        | Status::WouldDeadlock
+        | Status::NotFound
+        | Status::Canceled
+        | Status::Limit
+        | Status::Settled
+        | Status::LeaseLost
+        | Status::StarttlsMissing
+        | Status::LoginRefused
+        | Status::SmtpAuthOff
+        | Status::LoginBlocked
+        | Status::SenderRefused
+        | Status::RecipientsRefused
+        | Status::MessageRefused
+        | Status::MessageTooBig
+        | Status::MailBusy
+        | Status::Quota
+        | Status::SenderBlocked
+        | Status::SendUnknown
+        | Status::Mailbox
+        | Status::Store
+        | Status::StoreBusy
+        | Status::StoreVersion
+        | Status::StoreDamaged
+        | Status::StoreAccess
+        | Status::StoreKey
+        | Status::DiskFull
+        | Status::File
+        | Status::Internal => TOKEN,
     }
 }

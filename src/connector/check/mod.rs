@@ -58,8 +58,7 @@ pub async fn check(
     options: CheckOptions,
     operation: Arc<Operation>,
 ) -> Result<Success, Error> {
-    let id = system_id.clone();
-    let overview = core.in_store(move |store| store.overviews(Some(&id))).await?.into_iter().next();
+    let overview = core.overview_now(&system_id).await?;
     let overview = overview.ok_or_else(|| UseError::NotFound { what: "system", id: system_id.clone() })?;
     let time = Duration::from_secs(options.timeout_s.unsigned_abs());
     let patience = Patience { until: Instant::now().checked_add(time), cancel: operation.cancel.clone() };

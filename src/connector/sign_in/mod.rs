@@ -129,16 +129,16 @@ impl Connector {
 
     /// Takes one turn on the library's threads, and waits for it.
     fn take_turn(self: &Arc<Self>, sign_in: &SignIn, time: Option<Duration>) {
+        let proves = sign_in.state == SignInState::Proving;
         let (core, sign_in) = (Arc::clone(&self.core), sign_in.clone());
         let (done, ended) = std::sync::mpsc::sync_channel(1);
         self.core.spawn(async move {
             turn::take(&core, &sign_in).await;
             let _ = done.send(());
         });
-        let time = time.unwrap_or(Duration::MAX);
-        let _ = ended.recv_timeout(time);
-        // An answer that is under way must not be lost by a host that closes now.
-        self.core.wait_for_answers(crate::base::limits::HTTP_EXCHANGE);
+        // An answer that is under way must not be lost by a host that closes now. The proof can be had again.
+        let for_answer = if proves { Duration::ZERO } else { self.core.options().timeouts.http() };
+        let _ = ended.recv_timeout(time.unwrap_or(Duration::MAX).max(for_answer));
     }
 }
 

@@ -10,10 +10,11 @@ use super::super::smtp::Patience;
 use super::super::tokens::{Need, check_grant};
 use super::super::{Core, Level, UseError, sending};
 use crate::Error;
+use crate::base::clock::{signed_millis, time_until};
 use crate::base::{Moment, Report, Status, limits};
 use crate::identity::request::Protocol;
 use crate::identity::{self, Account, App, DeviceFlow, Progress, Tokens, UserCode};
-use crate::store::{Brought, Connected, Grant, Overview, PendingCode, SignIn, SignInState, Store, System, Warning};
+use crate::store::{Brought, Connected, Grant, PendingCode, SignIn, SignInState, Store, System, Warning};
 
 /// How long the proof at the end may take.
 const PROOF: Duration = Duration::from_secs(90);
@@ -58,28 +59,25 @@ pub(super) async fn take(core: &Arc<Core>, sign_in: &SignIn) -> Option<Duration>
         Ok(None) | Err(_) => return Some(LOOK_AGAIN),
     };
     // Somebody may have taken it between the look and the lease.
-    let found = look().await;
-    if let Some(sign_in) = &found
-        && wait_for_poll(core, sign_in).is_none()
-    {
-        let lost = lease.taken_over;
-        let taken = take_under_lease(core, sign_in.clone(), lost).await;
-        lease.give_back().await;
-        drop(exchange);
-        return Some(if taken { Duration::ZERO } else { LOOK_AGAIN });
-    }
+    let next = match look().await {
+        None => None,
+        Some(sign_in) if wait_for_poll(core, &sign_in).is_some() => Some(Duration::ZERO),
+        Some(sign_in) => {
+            let taken = take_under_lease(core, sign_in, lease.taken_over).await;
+            Some(if taken { Duration::ZERO } else { LOOK_AGAIN })
+        }
+    };
     lease.give_back().await;
     drop(exchange);
-    found.map(|_| Duration::ZERO)
+    next
 }
 
 /// How long until the next poll, when there is one to wait for.
 fn wait_for_poll(core: &Core, sign_in: &SignIn) -> Option<Duration> {
     let code = sign_in.code.as_ref().filter(|_| sign_in.state == SignInState::CodeWaiting)?;
-    let left = code.next_poll_unix_ms.saturating_sub(core.clock.unix_ms());
+    let left = time_until(core.clock.unix_ms(), code.next_poll_unix_ms);
     // No wait is longer than any pause: a clock may have been set back.
-    let left = Duration::from_millis(u64::try_from(left).ok().filter(|left| *left > 0)?);
-    (left <= limits::POLL_INTERVAL).then_some(left)
+    (!left.is_zero() && left <= limits::POLL_INTERVAL).then_some(left)
 }
 
 /// False when the store did not let it.
@@ -173,9 +171,8 @@ impl Turn<'_> {
             return self.granted(sign_in, tokens).await;
         }
         let polled = SignIn { code: Some(self.pending_code(&flow)), ..sign_in };
-        let kept = polled.clone();
         // Nobody needs to hear of each poll.
-        self.core.in_store(move |store| store.advance_sign_in(&kept, Brought::Nothing)).await?;
+        self.core.in_store(move |store| store.advance_sign_in(&polled, Brought::Nothing)).await?;
         Ok(())
     }
 
@@ -237,9 +234,9 @@ impl Turn<'_> {
                 return Err(identity::Error::NoMailName { username }.into());
             }
         };
-        let before = self.connected().await?;
+        let before = self.core.connected_now(&self.system.id).await?;
         let now_ms = self.core.clock.unix_ms();
-        let life_ms = i64::try_from(tokens.expires_in.as_millis()).unwrap_or(i64::MAX);
+        let life_ms = signed_millis(tokens.expires_in);
         let connected = Connected {
             warnings: other_account(before.as_ref(), account.as_ref()).into_iter().collect(),
             account,
@@ -274,12 +271,6 @@ impl Turn<'_> {
         Ok(account.transpose()?)
     }
 
-    async fn connected(&self) -> Result<Option<Connected>, Error> {
-        let id = self.system.id.clone();
-        let overviews = self.core.in_store(move |store| store.overviews(Some(&id))).await?;
-        Ok(overviews.into_iter().next().and_then(|Overview { connected, .. }| connected))
-    }
-
     /// Lets each protocol that the host uses log in once. One that refuses is a warning: the tokens are kept.
     /// IMAP and POP3 are proven here when receiving is built.
     async fn prove(&self, sign_in: SignIn) -> Result<(), Error> {
@@ -295,7 +286,7 @@ impl Turn<'_> {
             let (id, warning) = (self.system.id.clone(), Warning { protocol: Some(Protocol::Smtp), report });
             self.core.in_store(move |store| add_warning(store, &id, warning)).await?;
         }
-        let Some(connected) = self.connected().await? else {
+        let Some(connected) = self.core.connected_now(&self.system.id).await? else {
             return Err(UseError::Canceled { what: "The system was signed out" }.into());
         };
         let name = &connected.login_name;

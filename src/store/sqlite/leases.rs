@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Error, Lease};
+use crate::base::clock::signed_millis;
 
 struct Found {
     holder: String,
@@ -26,7 +27,7 @@ pub(super) fn take(
         Ok(Found { holder: row.get(0)?, boot: row.get(1)?, taken_at: row.get(2)?, ends_at: row.get(3)? })
     });
     let found = found.optional()?.filter(|found| found.holder != holder);
-    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let length = signed_millis(length);
     // Not one of an earlier boot, and none that lasts too long: a clock may have been set back. One that was taken a
     // little later than now is a good one: who asks may have waited for its turn to write since it looked at the clock.
     let holds =

@@ -147,12 +147,17 @@ impl SqliteStore {
         }
     }
 
-    /// Ends the sign-ins of a system, and deletes its tokens; tells whether anything was deleted that must not stay.
-    fn forget_in(&self, transaction: &Transaction<'_>, system_id: &str, forget: &Forget) -> Result<bool, Error> {
-        let (Forget::SignIn(why) | Forget::Everything(why)) = forget else { return Ok(false) };
+    fn end_sign_ins(&self, transaction: &Transaction<'_>, system_id: &str, why: &Report) -> Result<(), Error> {
         for ended in sign_ins::fail_unfinished(transaction, system_id, why)? {
             news::add(transaction, &self.id, system_id, Some(&ended), SignInState::Failed.name())?;
         }
+        Ok(())
+    }
+
+    /// Ends the sign-ins of a system, and deletes its tokens; tells whether anything was deleted that must not stay.
+    fn forget_in(&self, transaction: &Transaction<'_>, system_id: &str, forget: &Forget) -> Result<bool, Error> {
+        let (Forget::SignIn(why) | Forget::Everything(why)) = forget else { return Ok(false) };
+        self.end_sign_ins(transaction, system_id, why)?;
         if matches!(forget, Forget::Everything(_)) {
             grants::delete(transaction, system_id)?;
         }
@@ -270,10 +275,7 @@ impl Store for SqliteStore {
                 return Ok(Some(running));
             }
             let why = replace.cloned().unwrap_or_else(|| crate::identity::Error::Expired.report());
-            for ended in sign_ins::fail_unfinished(transaction, &sign_in.system_id, &why)? {
-                let state = SignInState::Failed.name();
-                news::add(transaction, &self.id, &sign_in.system_id, Some(&ended), state)?;
-            }
+            self.end_sign_ins(transaction, &sign_in.system_id, &why)?;
             sign_ins::begin(transaction, &sign_in)?;
             self.tell_of(transaction, &sign_in)?;
             Ok(Some(sign_in))

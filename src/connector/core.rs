@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::smtp::Connection;
-use super::tokens::TokenCache;
+use super::tokens::AccessToken;
 use super::{Connector, Event, Level, Options, UseError, courier, lock, refresher, watching};
 use crate::Error;
 use crate::base::{Clock, limits, signals};
@@ -43,7 +43,7 @@ pub struct Core {
     runtimes: Mutex<Vec<Runtime>>,
     connectors: Mutex<Vec<Weak<Connector>>>,
     /// A tree: few names, and no hashing on the way to a warm token.
-    systems: RwLock<BTreeMap<String, Arc<LiveSystem>>>,
+    systems: RwLock<BTreeMap<String, Known>>,
     changes: (Mutex<u64>, Condvar),
     news: watch::Sender<()>,
     /// The sign-ins that this process sees through to their ends.
@@ -54,12 +54,19 @@ pub struct Core {
     exchanges: (Mutex<usize>, Condvar),
 }
 
-/// What is held in memory for a system: caches and its connection.
+/// What is known of a system: its token, under the one lock on the way to it, and the rest.
+#[derive(Default)]
+struct Known {
+    token: Option<AccessToken>,
+    live: Arc<LiveSystem>,
+}
+
+/// What is held in memory for a system beside its token.
 #[derive(Default)]
 pub struct LiveSystem {
     network: OnceCell<Network>,
-    /// The access token, and the one refresh at a time.
-    pub token: TokenCache,
+    /// One refresh at a time.
+    pub refreshing: tokio::sync::Mutex<()>,
     mailer: Mutex<Arc<Mailer>>,
 }
 
@@ -273,13 +280,21 @@ impl Core {
     #[must_use]
     pub fn live(&self, system_id: &str) -> Arc<LiveSystem> {
         let mut systems = self.systems.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(systems.entry(system_id.to_owned()).or_default())
+        Arc::clone(&systems.entry(system_id.to_owned()).or_default().live)
     }
 
-    /// The same, if there is anything.
-    pub fn with_known<T>(&self, system_id: &str, act: impl FnOnce(&LiveSystem) -> Option<T>) -> Option<T> {
+    /// The token in memory, if there is one.
+    pub fn with_token<T>(&self, system_id: &str, act: impl FnOnce(&AccessToken) -> Option<T>) -> Option<T> {
         let systems = self.systems.read().unwrap_or_else(PoisonError::into_inner);
-        systems.get(system_id).and_then(|live| act(live))
+        systems.get(system_id).and_then(|known| known.token.as_ref()).and_then(act)
+    }
+
+    /// Holds a token in memory, unless the system was forgotten meanwhile.
+    pub fn hold_token(&self, system_id: &str, live: &Arc<LiveSystem>, token: AccessToken) {
+        let mut systems = self.systems.write().unwrap_or_else(PoisonError::into_inner);
+        let known = systems.get_mut(system_id).filter(|known| Arc::ptr_eq(&known.live, live));
+        let before = known.and_then(|known| known.token.replace(token));
+        drop((systems, before));
     }
 
     /// Forgets what is held in memory for a system.

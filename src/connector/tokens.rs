@@ -1,13 +1,13 @@
 //! Access tokens: from memory while they live, else from the store, else by refresh. One refresh at a time for a
 //! system, in this process and among all that have the store open; its failures are shared too.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::core::LiveSystem;
-use super::{Core, Level, UseError, lock};
+use super::{Core, Level, UseError};
 use crate::Error;
 use crate::base::clock::{signed_millis, time_until};
 use crate::base::{Moment, Report, limits};
@@ -25,13 +25,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// How long to wait before looking again whether another process has refreshed.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// The access token in memory.
-#[derive(Default)]
-pub struct TokenCache {
-    current: Mutex<Option<AccessToken>>,
-    refreshing: tokio::sync::Mutex<()>,
-}
 
 /// An access token.
 #[derive(Clone)]
@@ -93,10 +86,7 @@ fn is_same(one: &SecretString, other: &SecretString) -> bool {
 impl Core {
     /// The token in memory, if it meets the need: no copy, no task, no store.
     pub fn with_warm_token<T>(&self, system_id: &str, need: &Need, take: impl FnOnce(&AccessToken) -> T) -> Option<T> {
-        self.with_known(system_id, |live| {
-            let current = lock(&live.token.current);
-            current.as_ref().filter(|token| token.serves(need, self.clock.about_now())).map(take)
-        })
+        self.with_token(system_id, |token| token.serves(need, self.clock.about_now()).then(|| take(token)))
     }
 
     /// An access token of a system that meets the need. A token that was just refreshed counts whatever it has left.
@@ -123,7 +113,7 @@ impl Core {
             return Err(UseError::Disabled.into());
         }
         let live = self.live(system_id);
-        let _one_at_a_time = live.token.refreshing.lock().await;
+        let _one_at_a_time = live.refreshing.lock().await;
         if let Some(token) = self.with_warm_token(system_id, &need, AccessToken::clone) {
             return Ok(token);
         }
@@ -153,7 +143,7 @@ impl Core {
                 Ok(Some(token)) => return Ok(token),
                 // Somebody signed out or in meanwhile: what is stored now counts.
                 Ok(None) => {}
-                Err(error) => return self.or_what_lives(error, &live, &need),
+                Err(error) => return self.or_what_lives(error, system_id, &need),
             }
         }
     }
@@ -165,7 +155,7 @@ impl Core {
             return Err(dead.clone().into());
         }
         let stored = self.stored_token(system, &grant);
-        *lock(&live.token.current) = Some(stored.clone());
+        self.hold_token(&system.id, live, stored.clone());
         if stored.serves(need, self.clock.now()) {
             return Ok(Stored::Good(stored));
         }
@@ -173,19 +163,19 @@ impl Core {
             let left = time_until(self.clock.unix_ms(), pause.until_unix_ms);
             if !left.is_zero() {
                 let report = Report { retry_after: Some(left), ..pause.report.clone() };
-                return self.or_what_lives(report.into(), live, need).map(Stored::Good);
+                return self.or_what_lives(report.into(), &system.id, need).map(Stored::Good);
             }
         }
         Ok(Stored::Stale(Box::new(grant)))
     }
 
     /// A refresh that failed for a passing reason is no failure while the token lives.
-    fn or_what_lives(&self, error: Error, live: &Arc<LiveSystem>, need: &Need) -> Result<AccessToken, Error> {
+    fn or_what_lives(&self, error: Error, system_id: &str, need: &Need) -> Result<AccessToken, Error> {
         if !error.report().transient || need.refused.is_some() || need.newer_than.is_some() {
             return Err(error);
         }
-        let usable = |token: &AccessToken| token.lives_for(need.min_validity, self.clock.now());
-        lock(&live.token.current).clone().filter(usable).ok_or(error)
+        let usable = |token: &AccessToken| token.lives_for(need.min_validity, self.clock.now()).then(|| token.clone());
+        self.with_token(system_id, usable).ok_or(error)
     }
 
     /// No token is believed for longer than its own life: the clock may have been set back.
@@ -236,7 +226,7 @@ impl Core {
         }
         refreshed?;
         let token = self.stored_token(system, &after);
-        *lock(&live.token.current) = Some(token.clone());
+        self.hold_token(&system.id, live, token.clone());
         self.log(Level::Info, "tokens", &format!("refreshed the token of \"{}\"", system.title));
         Ok(Some(token))
     }

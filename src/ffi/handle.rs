@@ -107,11 +107,20 @@ fn insert_object(object: Object, most: usize) -> Result<usize, UseError> {
 
 /// What a handle stands for.
 pub(super) fn get<N: Noun>(handle: *const N::Handle, parameter: &'static str) -> Result<Arc<N>, UseError> {
+    peek(handle, parameter, Arc::clone)
+}
+
+/// A short look at it, under the table's lock: `look` must neither wait nor touch a handle.
+pub(super) fn peek<N: Noun, T>(
+    handle: *const N::Handle,
+    parameter: &'static str,
+    look: impl FnOnce(&Arc<N>) -> T,
+) -> Result<T, UseError> {
     let (slot, generation) = parts(handle.addr());
     let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
     let entry = table.slots.get(slot).filter(|entry| entry.generation == generation);
     let object = entry.and_then(|entry| entry.object.as_ref()).and_then(N::from_object);
-    object.cloned().ok_or(UseError::Handle { parameter })
+    object.map(look).ok_or(UseError::Handle { parameter })
 }
 
 /// Takes a handle back; whoever still uses the object keeps it until done. `None` for what is no live handle.

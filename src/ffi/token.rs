@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::callback::{UserData, mxo_drop_fn, mxo_operation_fn};
 use super::guard::guard;
-use super::handle::get;
+use super::handle::{get, peek};
 use super::send::start;
 use super::text::{Out, optional, required, time};
 use super::{mxo_connector, mxo_error, mxo_operation, mxo_status};
@@ -57,9 +57,8 @@ pub unsafe extern "C" fn mxo_access_token(
         .transpose();
     guard(error, || {
         let (out, expiry) = (out?, expiry?);
-        let connector = get::<Connector>(connector, "connector")?;
         // SAFETY: passed on from the header.
-        let system_id = unsafe { required(system_id, "system_id", limits::TEXT) }?;
+        let system_id = unsafe { required(system_id, "system_id", limits::TEXT) };
         let give = |got: &AccessToken| {
             out.token(got.token.expose_secret())?;
             if let Some(expiry) = &expiry {
@@ -67,10 +66,14 @@ pub unsafe extern "C" fn mxo_access_token(
             }
             Ok(Status::Ok)
         };
-        connector.check_open()?;
-        if let Some(given) = connector.core.with_warm_token(system_id, &need(min_validity_s), give) {
+        let warm = |connector: &Arc<Connector>| {
+            connector.check_open()?;
+            Ok::<_, Error>(connector.core.with_warm_token(system_id.clone()?, &need(min_validity_s), give))
+        };
+        if let Some(given) = peek(connector, "connector", warm)?? {
             return given;
         }
+        let (connector, system_id) = (get::<Connector>(connector, "connector")?, system_id?);
         give(&wait_for_token(&connector, system_id, min_validity_s, timeout_ms)?)
     })
 }

@@ -13,6 +13,7 @@ use super::tokens::{AccessToken, Need};
 use super::{Core, Level, Operation, Success};
 use crate::Error;
 use crate::base::{Report, Status};
+use crate::identity::Account;
 use crate::mime::{Composed, Mail, compose};
 use crate::protocol::sasl;
 use crate::protocol::smtp::{Refusal, Stage};
@@ -158,10 +159,31 @@ pub(super) async fn open(
         other => return other.map_err(Error::from),
     };
     let need = Need { refused: Some(token.token.clone()), ..Need::default() };
-    let Ok(fresh) = patience.wait(core.access_token(&system.id, need)).await? else {
-        return Err(refusal.report.into());
+    let refusal = match patience.wait(core.access_token(&system.id, need)).await? {
+        Err(_) => refusal,
+        Ok(fresh) => match hiding(&token, hiding(&fresh, login(&fresh).await)) {
+            Err(OpenError::Login(refusal)) => refusal,
+            other => return other.map_err(Error::from),
+        },
     };
-    Ok(hiding(&token, hiding(&fresh, login(&fresh).await))?)
+    let connected = core.connected_now(&system.id).await.ok().flatten();
+    let account = connected.and_then(|connected| connected.account);
+    Err(login_refused(system, account.as_ref(), &token.login_name, refusal.report).into())
+}
+
+/// A login that is refused to somebody who is not the mailbox: mostly the administrator's own account.
+pub(super) fn login_refused(system: &System, account: Option<&Account>, login_name: &str, report: Report) -> Report {
+    let settings = &system.settings;
+    let meant = settings.login_name.as_deref().or(settings.sender.as_deref()).unwrap_or(login_name);
+    let other = account.filter(|account| !account.username.eq_ignore_ascii_case(meant));
+    let Some(Account { username, .. }) = other.filter(|_| report.status == Status::LoginRefused) else { return report };
+    let message =
+        format!("{username} signed in, while the mailbox meant is {meant}; the server does not let this account in.");
+    let remedy = format!(
+        "Connect again and sign in as {meant}, best in a private browser window. If {meant} is a shared mailbox, give \
+         {username} the rights Full Access and Send As on it."
+    );
+    Report { service: report.service, ..Report::new(Status::WrongAccount, message).remedy(remedy) }
 }
 
 /// The same without a token that the server repeated in its refusal.

@@ -32,11 +32,11 @@ const TRUTH: Duration = Duration::from_secs(5);
 /// @param error       Receives the error, if any. May be NULL.
 /// @return MXO_OK; MXO_PARTIAL: sent, but not to every recipient; MXO_E_SEND_UNKNOWN: it may have been sent or not;
 ///         with every other failure it was not sent: MXO_E_TIMEOUT, MXO_E_SIGN_IN_REQUIRED and the others of
-///         mxo_access_token, MXO_E_LOGIN_REFUSED, MXO_E_SMTP_AUTH_OFF, MXO_E_LOGIN_BLOCKED, MXO_E_STARTTLS_MISSING,
-///         MXO_E_SENDER_REFUSED, MXO_E_RECIPIENTS_REFUSED, MXO_E_MESSAGE_REFUSED, MXO_E_MESSAGE_TOO_BIG,
-///         MXO_E_MAIL_BUSY, MXO_E_QUOTA, MXO_E_SENDER_BLOCKED, MXO_E_PROTOCOL, MXO_E_FILE, those of the network (3xx),
-///         MXO_E_NOT_FOUND, MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the
-///         store (5xx).
+///         mxo_access_token, MXO_E_LOGIN_REFUSED (MXO_E_WRONG_ACCOUNT where another account than the mailbox is
+///         refused), MXO_E_SMTP_AUTH_OFF, MXO_E_LOGIN_BLOCKED, MXO_E_STARTTLS_MISSING, MXO_E_SENDER_REFUSED,
+///         MXO_E_RECIPIENTS_REFUSED, MXO_E_MESSAGE_REFUSED, MXO_E_MESSAGE_TOO_BIG, MXO_E_MAIL_BUSY, MXO_E_QUOTA,
+///         MXO_E_SENDER_BLOCKED, MXO_E_PROTOCOL, MXO_E_FILE, those of the network (3xx), MXO_E_NOT_FOUND,
+///         MXO_E_ARGUMENT, MXO_E_HANDLE, MXO_E_CLOSED, MXO_E_LIMIT, MXO_E_FORKED, the failures of the store (5xx).
 ///
 /// # Safety
 ///

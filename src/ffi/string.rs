@@ -22,25 +22,45 @@ pub unsafe extern "C" fn mxo_string_free(text: *mut c_char) {
             return;
         }
         // SAFETY: the header asks for a text of this library, not freed before: from `allocate`, with its NUL.
-        // The host may have shortened it by a NUL of its own; malloc does not need the length back.
+        // All of it is wiped, also behind a NUL by which the host may have shortened it.
         unsafe {
-            let length = libc::strlen(text);
-            let bytes = std::slice::from_raw_parts_mut(text.cast::<u8>(), length);
-            wipe(bytes);
+            wipe(text.cast(), room(text));
             libc::free(text.cast());
         }
     });
 }
 
+/// How many octets of the text may be written: on Linux as many as malloc gave.
+///
+/// # Safety
+///
+/// `text` is from `copy` and was not freed.
+#[cfg(target_os = "linux")]
+unsafe fn room(text: *mut c_char) -> usize {
+    // SAFETY: passed on; whoever keeps that many octets lets the caller use them all.
+    unsafe { libc::malloc_usable_size(text.cast()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+unsafe fn room(text: *mut c_char) -> usize {
+    // SAFETY: passed on; `copy` put a NUL behind.
+    unsafe { libc::strlen(text) }
+}
+
 /// Overwrites what nobody may read any more. The system's own way is many times faster than a loop of volatile writes.
-fn wipe(bytes: &mut [u8]) {
+///
+/// # Safety
+///
+/// `start` is valid for writes of `length` octets.
+unsafe fn wipe(start: *mut u8, length: usize) {
     #[cfg(target_os = "linux")]
-    // SAFETY: the slice is valid for writes of its length.
+    // SAFETY: passed on.
     unsafe {
-        libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len());
+        libc::explicit_bzero(start.cast(), length);
     }
     #[cfg(not(target_os = "linux"))]
-    zeroize::Zeroize::zeroize(bytes);
+    // SAFETY: passed on; elsewhere the length is that of a text, which was written.
+    zeroize::Zeroize::zeroize(unsafe { std::slice::from_raw_parts_mut(start, length) });
 }
 
 /// A text for C, with its NUL; a NUL inside becomes U+FFFD.

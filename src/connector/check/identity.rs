@@ -223,7 +223,9 @@ impl Road<'_> {
         let meant = settings.login_name.as_ref().or(settings.sender.as_ref());
         let username = connected.account.as_ref().map(|account| account.username.as_str());
         let is_meant = username.is_some_and(|username| meant.is_some_and(|meant| meant.eq_ignore_ascii_case(username)));
-        let mut warnings = connected.warnings.iter().map(|warning| &warning.report);
+        // What a mail server refused is seen at its own step.
+        let mut warnings =
+            connected.warnings.iter().filter(|warning| warning.protocol.is_none()).map(|warning| &warning.report);
         // Whom the settings name is right, whoever it was before.
         if let Some(report) = warnings.find(|report| report.status == Status::WrongAccount && !is_meant) {
             return Err(report.clone().into());

@@ -8,7 +8,7 @@ use super::identity::Login;
 use super::report::{Found, Walk};
 use super::steps::{NETWORK_ONLY, Road, SMTP_CONNECT, SMTP_LOGIN, SMTP_RESOLVE, SMTP_TLS};
 use crate::Error;
-use crate::base::{Report, Status};
+use crate::connector::sending::login_refused;
 use crate::connector::smtp::{Connection, OpenError};
 use crate::identity::request::Protocol;
 use crate::protocol::sasl;
@@ -73,30 +73,10 @@ impl Road<'_> {
             }
             Err(OpenError::Login(mut refusal)) => {
                 refusal.report.service.hide(token.token.expose_secret());
-                Err(self.refused(refusal.report, login))
+                let account = login.connected.account.as_ref();
+                Err(login_refused(&self.overview.system, account, &token.login_name, refusal.report).into())
             }
             Err(OpenError::Other(error)) => Err(error),
-        }
-    }
-
-    /// A login that is refused to somebody who is not the mailbox: mostly the administrator's own account.
-    fn refused(&self, report: Report, login: &Login) -> Error {
-        let settings = &self.overview.system.settings;
-        let meant = settings.login_name.as_deref().or(settings.sender.as_deref()).unwrap_or(&login.token.login_name);
-        match &login.connected.account {
-            Some(account) if report.status == Status::LoginRefused && !account.username.eq_ignore_ascii_case(meant) => {
-                let user = &account.username;
-                let message = format!(
-                    "{user} signed in, while the mailbox meant is {meant}; the server does not let this account in."
-                );
-                let remedy = format!(
-                    "Connect again and sign in as {meant}, best in a private browser window. If {meant} is a shared \
-                     mailbox, give {user} the rights Full Access and Send As on it."
-                );
-                let service = report.service;
-                Report { service, ..Report::new(Status::WrongAccount, message).remedy(remedy) }.into()
-            }
-            _ => report.into(),
         }
     }
 }

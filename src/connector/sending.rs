@@ -210,7 +210,7 @@ fn told(mail: &Composed, delivered: &Delivered) -> Json {
         "reply_code": accepted.map(|accepted| accepted.reply.code()),
         "enhanced_code": accepted.and_then(|accepted| accepted.reply.enhanced_code()),
         "reply": accepted.map(|accepted| accepted.reply.text()),
-        "size": mail.bytes.len(),
+        "size": mail.data.size(),
         "accepted": delivered.recipients.iter().filter(|outcome| outcome.is_ok()).count(),
         "refused": delivered.recipients.iter().filter(|outcome| outcome.is_err()).count(),
         "recipients": recipients.collect::<Vec<_>>(),

@@ -1,5 +1,6 @@
 //! One SMTP connection: moves bytes between a stream and a [`Session`], each step with its deadline.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{Core, Level, Operation, UseError};
 use crate::Error;
 use crate::base::{Moment, Timeouts, limits};
 use crate::identity::cloud::{MailServer, TlsMode};
-use crate::mime::Composed;
+use crate::mime::{Composed, MailData, MailDataReader};
 use crate::net::{self, Road, Stream};
 use crate::protocol::smtp::{BodyKind, Delivery, Event, Refusal, Reply, Security, Session};
 
@@ -105,6 +106,19 @@ impl From<OpenError> for Error {
 
 async fn connect(road: &Road, server: &MailServer, patience: &Patience) -> Result<Stream, Error> {
     Ok(patience.wait(Stream::connect(road, &server.host, server.port)).await??)
+}
+
+/// The next piece of a mail; from a file on a thread that may block.
+async fn read_piece(
+    core: &Core,
+    mut reader: MailDataReader,
+    mut piece: Vec<u8>,
+) -> Result<(MailDataReader, Vec<u8>), Error> {
+    let reads_files = reader.reads_files();
+    let read = move || reader.read(&mut piece, CHUNK).map(|()| (reader, piece));
+    let done =
+        if reads_files { core.handle().spawn_blocking(read).await.map_err(|_| UseError::Closed)? } else { read() };
+    Ok(done?)
 }
 
 /// A connection; once it was opened it is logged in.
@@ -228,17 +242,13 @@ impl Connection {
         patience: &Patience,
     ) -> Result<Delivered, Error> {
         let kind = BodyKind { needs_8bit: mail.needs_8bit, needs_smtputf8: mail.needs_smtputf8 };
-        let size = u64::try_from(mail.bytes.len()).unwrap_or(u64::MAX);
-        self.session.send(&mail.envelope, size, kind)?;
+        self.session.send(&mail.envelope, mail.data.size(), kind)?;
         let mut recipients = Vec::with_capacity(mail.envelope.to().len());
         let outcome = loop {
             match self.step(patience).await? {
                 Event::Recipient { outcome, .. } => recipients.push(outcome),
                 Event::BodyWanted => {
-                    for chunk in mail.bytes.chunks(CHUNK) {
-                        self.session.body(chunk);
-                        self.write(patience).await?;
-                    }
+                    self.write_body(core, &mail.data, patience).await?;
                     operation.in_doubt.store(true, Ordering::SeqCst);
                     self.session.end_of_body();
                 }
@@ -251,6 +261,20 @@ impl Connection {
         operation.in_doubt.store(false, Ordering::SeqCst);
         self.used = core.clock.now();
         Ok(Delivered { recipients, outcome })
+    }
+
+    /// Streams the mail data. The next piece is read while one goes out.
+    async fn write_body(&mut self, core: &Core, data: &Arc<MailData>, patience: &Patience) -> Result<(), Error> {
+        let (mut reader, mut piece) = read_piece(core, data.reader(), Vec::new()).await?;
+        let mut spare = Vec::new();
+        while !piece.is_empty() {
+            self.session.body(&piece);
+            let (written, next) = tokio::join!(self.write(patience), read_piece(core, reader, spare));
+            written?;
+            spare = piece;
+            (reader, piece) = next?;
+        }
+        Ok(())
     }
 
     /// Who issued the certificates that the server showed, its own first.

@@ -4,10 +4,9 @@
 //! `multipart/mixed` of that and the attachments. A mail that has attachments and no text gets an empty text, so that
 //! no mail program shows the first attachment in place of it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentDisposition, ContentType, Date, HeaderName, HeaderValue, Subject};
@@ -16,13 +15,8 @@ use lettre::message::{Mailbox, SinglePart};
 use super::header::{self, line, raw_line};
 use super::mail::{self, Attachment, Built, Form, Kind, Mail};
 use super::ready_made::ReadyMade;
-use super::{Content, Error};
+use super::{Error, MailData};
 use crate::base::limits;
-
-/// Octets in one line of base64: 76 characters (RFC 2045 section 6.8).
-const BASE64_LINE: usize = 57;
-/// Octets that are read at once: whole lines.
-const PIECE: usize = BASE64_LINE * 1024;
 
 /// The last date of RFC 5322 section 3.3 with four digits, from 1970 on.
 const YEAR_9999: Duration = Duration::from_secs(253_402_300_799);
@@ -35,7 +29,7 @@ pub struct Composed {
     /// The Message-ID with its angle brackets.
     pub message_id: String,
     /// The mail: CRLF everywhere, at its end too; without dots doubled.
-    pub bytes: Vec<u8>,
+    pub data: Arc<MailData>,
     /// The server must offer 8BITMIME (RFC 6152).
     pub needs_8bit: bool,
     /// The server must offer SMTPUTF8 (RFC 6531): an address or a header is not ASCII.
@@ -53,7 +47,7 @@ pub fn compose(mail: &Mail, default_from: Option<&str>, date: SystemTime) -> Res
         Form::Built(built) => compose_built(mail, built, default_from, date)?,
         Form::Ready(ready, recipients) => compose_ready(mail, ready, recipients, date)?,
     };
-    size(composed.bytes.len() as u64)?;
+    size(composed.data.size())?;
     Ok(composed)
 }
 
@@ -67,47 +61,54 @@ fn compose_built(mail: &Mail, built: &Built, default_from: Option<&str>, date: S
     let envelope = envelope(&from.email, receivers.map(|(_, mailbox)| &mailbox.email))?;
     let message_id = mail.message_id.of(&from.email);
 
-    let mut bytes = Vec::with_capacity(expected_size(built)?);
-    let needs_smtputf8 = write_header(&mut bytes, built, &from, &message_id, date) || !is_ascii(&envelope);
+    for attachment in &built.attachments {
+        attachment.content.check()?;
+    }
+    let mut data = MailData::default();
+    let bytes = data.octets();
+    let needs_smtputf8 = write_header(bytes, built, &from, &message_id, date) || !is_ascii(&envelope);
     if built.attachments.is_empty() {
-        write_texts(&mut bytes, built);
+        write_texts(bytes, built);
         // The line end behind a body is the boundary's in a multipart; here it is one more than the text has.
         let only = built.text.as_deref().xor(built.html.as_deref());
         if only.is_some_and(|text| text.ends_with(['\n', '\r'])) && bytes.ends_with(b"\r\n\r\n") {
             bytes.truncate(bytes.len().saturating_sub(2));
         }
     } else {
-        let boundary = write_multipart(&mut bytes, "mixed");
-        open_part(&mut bytes, &boundary);
-        write_texts(&mut bytes, built);
+        let boundary = write_multipart(bytes, "mixed");
+        open_part(bytes, &boundary);
+        write_texts(bytes, built);
         for attachment in &built.attachments {
-            open_part(&mut bytes, &boundary);
-            write_attachment(&mut bytes, attachment)?;
+            open_part(data.octets(), &boundary);
+            write_attachment(&mut data, attachment);
         }
-        close_parts(&mut bytes, &boundary);
+        close_parts(data.octets(), &boundary);
     }
     // SMTPUTF8 is allowed beside 8BITMIME only (RFC 6531 section 3.1).
-    Ok(Composed { envelope, message_id, needs_8bit: needs_smtputf8, needs_smtputf8, bytes })
+    Ok(Composed { envelope, message_id, needs_8bit: needs_smtputf8, needs_smtputf8, data: data.finish() })
 }
 
 fn compose_ready(mail: &Mail, ready: &ReadyMade, added: &[Address], date: SystemTime) -> Result<Composed, Error> {
     let recipients = if added.is_empty() { &ready.recipients } else { added };
     let envelope = envelope(&ready.sender, recipients.iter())?;
     let message_id = mail.message_id.of(&ready.from);
-    let mut bytes = Vec::with_capacity(ready.header.len() + ready.body().len() + 256);
+    let mut data = MailData::default();
+    let bytes = data.octets();
+    bytes.reserve(ready.header.len() + ready.body().len() + 256);
     bytes.extend_from_slice(&ready.header);
     if !ready.has_date {
-        put(&mut bytes, &line(Date::new(date)));
+        put(bytes, &line(Date::new(date)));
     }
-    put(&mut bytes, &format!("Message-ID: {message_id}\r\n\r\n"));
+    put(bytes, &format!("Message-ID: {message_id}\r\n\r\n"));
     bytes.extend_from_slice(ready.body());
     if !bytes.ends_with(b"\r\n") {
-        put(&mut bytes, "\r\n");
+        put(bytes, "\r\n");
     }
     // A header in an old 8-bit character set is not UTF-8; SMTPUTF8 would not make it right.
     let utf8_header = !ready.header.is_ascii() && std::str::from_utf8(&ready.header).is_ok();
     let needs_smtputf8 = utf8_header || !is_ascii(&envelope);
-    Ok(Composed { envelope, message_id, needs_8bit: needs_smtputf8 || !bytes.is_ascii(), needs_smtputf8, bytes })
+    let needs_8bit = needs_smtputf8 || !bytes.is_ascii();
+    Ok(Composed { envelope, message_id, needs_8bit, needs_smtputf8, data: data.finish() })
 }
 
 /// Everybody once. The local part is the receiving server's affair, so only the domain is compared without case.
@@ -127,15 +128,6 @@ fn is_ascii(envelope: &Envelope) -> bool {
 fn size(size: u64) -> Result<(), Error> {
     let limit = limits::MAIL as u64;
     if size > limit { Err(Error::TooBig { size, limit }) } else { Ok(()) }
-}
-
-/// What the mail will have at least, so that one that is too big is refused before it is built.
-fn expected_size(built: &Built) -> Result<usize, Error> {
-    let base64 = |length: u64| length.div_ceil(3) * 4 + length.div_ceil(BASE64_LINE as u64) * 2;
-    let attachments: u64 = built.attachments.iter().map(|attachment| base64(attachment.content.length())).sum();
-    let texts = [&built.text, &built.html].into_iter().flatten().map(|text| text.len() as u64).sum::<u64>();
-    size(attachments + texts)?;
-    Ok(usize::try_from(attachments + texts).unwrap_or(limits::MAIL) + 4096)
 }
 
 /// Writes the header but for the blank line; tells whether an address in it is not ASCII.
@@ -194,22 +186,12 @@ fn write_text(bytes: &mut Vec<u8>, content_type: ContentType, text: &str) {
     bytes.extend_from_slice(&SinglePart::builder().header(content_type).body(text).formatted());
 }
 
-fn write_attachment(bytes: &mut Vec<u8>, attachment: &Attachment) -> Result<(), Error> {
+fn write_attachment(data: &mut MailData, attachment: &Attachment) {
+    let bytes = data.octets();
     put(bytes, &line(attachment.content_type.clone()));
     put(bytes, &line(ContentDisposition::attachment(&attachment.name)));
     put(bytes, "Content-Transfer-Encoding: base64\r\n\r\n");
-    write_base64(bytes, &attachment.content)
-}
-
-fn write_base64(bytes: &mut Vec<u8>, content: &Content) -> Result<(), Error> {
-    let mut encoded = [0; BASE64_LINE.div_ceil(3) * 4];
-    content.read(PIECE, |piece| {
-        for octets in piece.chunks(BASE64_LINE) {
-            let length = STANDARD.encode_slice(octets, &mut encoded).unwrap_or_default();
-            bytes.extend_from_slice(encoded.get(..length).unwrap_or_default());
-            bytes.extend_from_slice(b"\r\n");
-        }
-    })
+    data.attach(attachment.content.clone());
 }
 
 /// Opens a multipart and gives its boundary, which no encoded part can hold.

@@ -28,14 +28,28 @@ impl Content {
         }
     }
 
-    /// Hands over all of it in pieces of `piece` octets; only the last one may be shorter.
-    pub(super) fn read(&self, piece: usize, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
+    /// At most `most` octets from `offset` on. A file is read into `read`.
+    pub(super) fn piece<'a>(&'a self, offset: u64, most: usize, read: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
+        let left = usize::try_from(self.length().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = left.min(most);
         match self {
             Self::Bytes(bytes) => {
-                bytes.chunks(piece).for_each(take);
-                Ok(())
+                let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+                Ok(rest.get(..length).unwrap_or_default())
             }
-            Self::File(file) => file.read(piece, &mut take),
+            Self::File(file) => {
+                read.resize(length, 0);
+                file.fill(read, offset)?;
+                Ok(read)
+            }
+        }
+    }
+
+    /// A file is still the one that was attached.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Bytes(_) => Ok(()),
+            Self::File(file) => file.check(),
         }
     }
 }
@@ -79,20 +93,6 @@ impl FileSource {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn read(&self, piece: usize, take: &mut impl FnMut(&[u8])) -> Result<(), Error> {
-        self.check()?;
-        let mut buffer = vec![0; piece];
-        let mut offset = 0;
-        while offset < self.length {
-            let left = usize::try_from(self.length - offset).unwrap_or(usize::MAX);
-            let wanted = buffer.get_mut(..left.min(piece)).unwrap_or_default();
-            self.fill(wanted, offset)?;
-            offset += wanted.len() as u64;
-            take(wanted);
-        }
-        self.check()
-    }
-
     /// Reads at a place of its own, so that clones which are sent at the same time do not disturb each other.
     fn fill(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
         while !buffer.is_empty() {
@@ -110,7 +110,7 @@ impl FileSource {
     }
 
     /// The file is still the one that was attached, as far as its length and time can tell.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         let metadata = self.file.metadata().map_err(|source| Error::File { path: self.path.clone(), source })?;
         if state(&metadata) == (self.length, self.modified) {
             Ok(())

@@ -29,6 +29,23 @@ fn composed(mail: &Mail) -> Composed {
     composed
 }
 
+/// All of it, in pieces as they go out.
+fn written(composed: &Composed) -> Result<Vec<u8>, Error> {
+    let (mut reader, mut piece, mut all) = (composed.data.reader(), Vec::new(), Vec::new());
+    loop {
+        reader.read(&mut piece, 1_000)?;
+        if piece.is_empty() {
+            assert_eq!(all.len() as u64, composed.data.size());
+            return Ok(all);
+        }
+        all.extend_from_slice(&piece);
+    }
+}
+
+fn octets(composed: &Composed) -> Vec<u8> {
+    written(composed).unwrap()
+}
+
 fn failure(result: Result<(), Error>) -> (Status, String) {
     let report = result.unwrap_err().report();
     (report.status, report.message)
@@ -40,7 +57,7 @@ fn refused(mail: &Mail) -> Status {
 
 /// RFC 5321 and 5322: CRLF only in pairs, no line over 998 octets, an end.
 fn check_wire(composed: &Composed) {
-    let bytes = &composed.bytes;
+    let bytes = &octets(composed);
     assert!(bytes.ends_with(b"\r\n"));
     let text = String::from_utf8_lossy(bytes);
     assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
@@ -120,7 +137,7 @@ fn no_field_lets_a_line_break_or_a_nul_through() {
             assert!(message.contains(field), "{message}");
         }
         let sent = composed(&mail);
-        assert!(!String::from_utf8_lossy(&sent.bytes).contains("x@y.com"));
+        assert!(!String::from_utf8_lossy(&octets(&sent)).contains("x@y.com"));
     }
     for set in [Mail::set_text, Mail::set_html] {
         assert_eq!(failure(set(&mut mail(), "a\0b")).0, Status::Argument);
@@ -152,7 +169,8 @@ fn what_is_not_ascii_comes_back_as_it_was() {
         mail.set_text(text).unwrap();
         let sent = composed(&mail);
         assert!(!sent.needs_smtputf8 && !sent.needs_8bit);
-        let parsed = parse_mail(&sent.bytes).unwrap();
+        let octets = octets(&sent);
+        let parsed = parse_mail(&octets).unwrap();
         if !encoded_word {
             assert_eq!(parsed.headers.get_first_value("Subject").unwrap(), text);
             assert_eq!(parsed.headers.get_first_value("X-Note").unwrap(), text);
@@ -180,7 +198,8 @@ fn long_texts_fold_or_are_refused() {
         let name = text.get(..text.floor_char_boundary(limits::TEXT)).unwrap();
         mail.add_recipient(Kind::To, "a@b.com", Some(name)).unwrap();
         let sent = composed(&mail);
-        let parsed = parse_mail(&sent.bytes).unwrap();
+        let octets = octets(&sent);
+        let parsed = parse_mail(&octets).unwrap();
         assert_eq!(parsed.headers.get_first_value("Subject").unwrap().trim_end(), text.trim_end());
         assert_eq!(addresses(&parsed, "To")[1].0.as_deref().unwrap(), name.trim_end());
     }
@@ -200,7 +219,8 @@ fn attachments_come_back_octet_for_octet() {
         mail.attach("bytes.bin", None, Content::Bytes(content.clone().into())).unwrap();
         mail.attach("file.bin", None, file.source()).unwrap();
         let sent = composed(&mail);
-        let parsed = parse_mail(&sent.bytes).unwrap();
+        let octets = octets(&sent);
+        let parsed = parse_mail(&octets).unwrap();
         assert_eq!(parsed.subparts.len(), 3, "{length}");
         assert_eq!(parsed.subparts[0].ctype.mimetype, "text/plain");
         assert_eq!(parsed.subparts[0].get_body().unwrap().trim_end(), "");
@@ -214,7 +234,7 @@ fn attachments_come_back_octet_for_octet() {
 fn text_and_html_are_alternatives_beside_the_attachments() {
     let mut mail = mail();
     mail.set_text("a\nb\rc\r\nd\n\n.e").unwrap();
-    let parsed = |mail: &Mail| composed(mail).bytes;
+    let parsed = |mail: &Mail| octets(&composed(mail));
     let bytes = parsed(&mail);
     let alone = parse_mail(&bytes).unwrap();
     assert_eq!(alone.ctype.mimetype, "text/plain");
@@ -238,7 +258,7 @@ fn text_and_html_are_alternatives_beside_the_attachments() {
 fn many_lines_are_composed_in_no_time() {
     let mut mail = mail();
     mail.set_text(&"\n".repeat(2_000_000)).unwrap();
-    assert!(composed(&mail).bytes.len() > 4_000_000);
+    assert!(composed(&mail).data.size() > 4_000_000);
 }
 
 #[test]
@@ -258,7 +278,7 @@ fn the_envelope_names_everybody_once() {
     let sent = composed(&mail);
     assert_eq!(recipients(&sent), ["megan@contoso.com", "alex@contoso.com", "secret@contoso.com"]);
     assert_eq!(sent.envelope.from().unwrap().to_string(), FROM);
-    let text = String::from_utf8(sent.bytes).unwrap();
+    let text = String::from_utf8(octets(&sent)).unwrap();
     assert!(!text.contains("secret") && !text.contains("Bcc"));
     assert!(text.contains("From: <printer@contoso.com>\r\n"));
     assert!(text.contains("Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n"));
@@ -271,7 +291,7 @@ fn a_mail_to_bcc_alone_has_a_to_of_nobody() {
     let sent = compose(&mail, Some("default@contoso.com"), date()).unwrap();
     check_wire(&sent);
     assert_eq!(sent.envelope.from().unwrap().to_string(), "default@contoso.com");
-    assert!(String::from_utf8(sent.bytes).unwrap().contains("To: undisclosed-recipients:;\r\n"));
+    assert!(String::from_utf8(octets(&sent)).unwrap().contains("To: undisclosed-recipients:;\r\n"));
 }
 
 #[test]
@@ -314,7 +334,8 @@ fn headers_of_ours_cannot_be_set() {
     mail.add_header("X-Job", "2").unwrap();
     mail.add_header("References", "<a@b.com> <c@d.com>").unwrap();
     let sent = composed(&mail);
-    let parsed = parse_mail(&sent.bytes).unwrap();
+    let octets = octets(&sent);
+    let parsed = parse_mail(&octets).unwrap();
     assert_eq!(parsed.headers.get_all_values("X-Job"), ["1", "2"]);
     assert_eq!(parsed.headers.get_first_value("References").unwrap(), "<a@b.com> <c@d.com>");
 }
@@ -391,6 +412,19 @@ fn a_file_that_changed_is_not_sent() {
 }
 
 #[test]
+fn a_file_that_changes_while_it_goes_out_ends_the_mail() {
+    let file = TempFile::new(&noise(100_000));
+    let mut mail = mail();
+    mail.attach("growing.bin", None, file.source()).unwrap();
+    let sent = compose(&mail, None, date()).unwrap();
+    let (mut reader, mut piece) = (sent.data.reader(), Vec::new());
+    reader.read(&mut piece, 1_000).unwrap();
+    fs::OpenOptions::new().append(true).open(&file.0).unwrap().write_all(b"more").unwrap();
+    let ended = std::iter::repeat_with(|| reader.read(&mut piece, 1_000)).take(1_000).find(Result::is_err);
+    assert!(matches!(ended, Some(Err(Error::FileChanged { .. }))));
+}
+
+#[test]
 fn a_file_may_be_deleted_after_it_was_attached() {
     let content = noise(1000);
     let file = TempFile::new(&content);
@@ -398,7 +432,7 @@ fn a_file_may_be_deleted_after_it_was_attached() {
     mail.attach("gone.bin", None, file.source()).unwrap();
     drop(file);
     let sent = composed(&mail);
-    assert!(parse_mail(&sent.bytes).unwrap().subparts[1].get_body_raw().unwrap() == content);
+    assert!(parse_mail(&octets(&sent)).unwrap().subparts[1].get_body_raw().unwrap() == content);
 }
 
 #[test]
@@ -424,7 +458,7 @@ fn clones_share_a_file_and_can_be_sent_at_the_same_time() {
             let (mail, content) = (mail.clone(), &content);
             scope.spawn(move || {
                 let sent = compose(&mail, None, date()).unwrap();
-                assert!(&parse_mail(&sent.bytes).unwrap().subparts[1].get_body_raw().unwrap() == content);
+                assert!(&parse_mail(&octets(&sent)).unwrap().subparts[1].get_body_raw().unwrap() == content);
             });
         }
     });
@@ -441,7 +475,8 @@ fn the_message_id_stays_with_the_mail() {
     let another = mail.with_new_message_id();
     let sent = composed(&another);
     assert_ne!(sent.message_id, id);
-    let parsed = parse_mail(&sent.bytes).unwrap();
+    let octets = octets(&sent);
+    let parsed = parse_mail(&octets).unwrap();
     assert_eq!(parsed.headers.get_all_values("Message-ID"), std::slice::from_ref(&sent.message_id));
     assert_eq!(parsed.headers.get_first_value("Subject").unwrap(), "later");
 }
@@ -473,7 +508,7 @@ mod ready_made {
         );
         assert_eq!(recipients(&sent), ["b@x.com", "secret@x.com", "other@x.com", "c@x.com"]);
         assert_eq!(sent.message_id, "<1@x.com>");
-        let text = String::from_utf8(sent.bytes).unwrap();
+        let text = String::from_utf8(octets(&sent)).unwrap();
         assert_eq!(
             text,
             "From: A <a@x.com>\r\nTo: b@x.com\r\nCc: c@x.com\r\nDate: yesterday\r\nSubject: s\r\n\
@@ -487,7 +522,8 @@ mod ready_made {
             let mime = format!("From: a@x.com\nTo: b@x.com\n{id}\nbody");
             let mail = Mail::from_mime(mime.as_bytes()).unwrap();
             let sent = composed(&mail);
-            let parsed = parse_mail(&sent.bytes).unwrap();
+            let octets = octets(&sent);
+            let parsed = parse_mail(&octets).unwrap();
             assert!(sent.message_id.ends_with("@x.com>"));
             assert_eq!(parsed.headers.get_all_values("Message-ID"), std::slice::from_ref(&sent.message_id));
             assert_eq!(parsed.headers.get_all_values("Date").len(), 1);
@@ -500,7 +536,8 @@ mod ready_made {
     fn a_new_message_id_takes_the_place_of_the_one_that_was_brought() {
         let mail = Mail::from_mime(b"From: a@x.com\nTo: b@x.com\nMessage-ID: <1@x.com>\n\n").unwrap();
         let sent = composed(&mail.with_new_message_id());
-        let parsed = parse_mail(&sent.bytes).unwrap();
+        let octets = octets(&sent);
+        let parsed = parse_mail(&octets).unwrap();
         assert_eq!(parsed.headers.get_all_values("Message-ID"), std::slice::from_ref(&sent.message_id));
         assert_ne!(sent.message_id, "<1@x.com>");
     }
@@ -510,19 +547,21 @@ mod ready_made {
         for end in ["\n", "\r", "\r\n"] {
             let mime = ["From: a@x.com", "To: b@x.com", "Subject: s", " folded", "", "one", "", "two", ""].join(end);
             let sent = ready(mime.as_bytes());
-            let parsed = parse_mail(&sent.bytes).unwrap();
+            let octets = octets(&sent);
+            let parsed = parse_mail(&octets).unwrap();
             assert_eq!(parsed.headers.get_first_value("Subject").unwrap(), "s folded");
             assert_eq!(parsed.get_body().unwrap(), "one\r\n\r\ntwo\r\n", "{end:?}");
         }
         let mixed = ready(b"From: a@x.com\nTo: b@x.com\n\na\r\r\nb\n\rc\r");
-        assert!(mixed.bytes.ends_with(b"\r\n\r\na\r\n\r\nb\r\n\r\nc\r\n"));
+        assert!(octets(&mixed).ends_with(b"\r\n\r\na\r\n\r\nb\r\n\r\nc\r\n"));
     }
 
     #[test]
     fn a_mail_may_end_with_its_header() {
         for end in ["", "\n", "\n\n"] {
             let sent = ready(format!("To: b@x.com\nFrom: a@x.com{end}").as_bytes());
-            let parsed = parse_mail(&sent.bytes).unwrap();
+            let octets = octets(&sent);
+            let parsed = parse_mail(&octets).unwrap();
             assert_eq!(parsed.headers.get_first_value("From").unwrap(), "a@x.com");
             assert_eq!(parsed.headers.get_all_values("Date").len(), 1);
             assert_eq!(parsed.get_body().unwrap(), "");
@@ -551,7 +590,7 @@ mod ready_made {
         assert!(!plain.needs_8bit && !plain.needs_smtputf8);
         let body = ready("From: a@x.com\nTo: b@x.com\n\nžluť".as_bytes());
         assert!(body.needs_8bit && !body.needs_smtputf8);
-        assert!(body.bytes.ends_with("žluť\r\n".as_bytes()));
+        assert!(octets(&body).ends_with("žluť\r\n".as_bytes()));
         let header = ready("From: a@x.com\nTo: b@x.com\nSubject: žluť\n\n".as_bytes());
         assert!(header.needs_8bit && header.needs_smtputf8);
         let latin1 = ready(b"From: a@x.com\nTo: b@x.com\nSubject: \xe9\n\n");
@@ -564,7 +603,7 @@ mod ready_made {
         mail.add_recipient(Kind::Cc, "c@x.com", Some("C")).unwrap();
         let sent = composed(&mail);
         assert_eq!(recipients(&sent), ["c@x.com"]);
-        assert!(!String::from_utf8(sent.bytes).unwrap().contains("c@x.com"));
+        assert!(!String::from_utf8(octets(&sent)).unwrap().contains("c@x.com"));
         let mut nobody = Mail::from_mime(b"From: a@x.com\n\n").unwrap();
         assert!(matches!(compose(&nobody, None, date()), Err(Error::NoRecipient)));
         nobody.add_recipient(Kind::To, "c@x.com", None).unwrap();
@@ -634,8 +673,8 @@ fn a_text_that_ends_its_line_gets_no_other_line() {
         mail.add_recipient(Kind::To, "b@contoso.example", None).unwrap();
         mail.set_text(text).unwrap();
         let composed = compose(&mail, None, SystemTime::now()).unwrap();
-        assert!(composed.bytes.ends_with(b"\r\n"));
-        let body = mailparse::parse_mail(&composed.bytes).unwrap().get_body().unwrap().replace("\r\n", "\n");
+        assert!(octets(&composed).ends_with(b"\r\n"));
+        let body = mailparse::parse_mail(&octets(&composed)).unwrap().get_body().unwrap().replace("\r\n", "\n");
         let ended = if text.ends_with('\n') { text.replace("\r\n", "\n") } else { format!("{text}\n") };
         assert_eq!(body, ended, "{text:?}");
     }
